@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from memq.errors import StoreError
 from memq.rabbitmq.asking.base import Request
@@ -39,15 +39,16 @@ class End(Request):
 
     :ivar channels: those that have not answered yet.
     :ivar isLost: whether some went back.
+    :ivar isChained: whether the open behind it tells, and nothing else does.
     :ivar numbers: those that were there.
     """
 
-    __slots__ = ("channels", "isLost", "numbers")
+    __slots__ = ("channels", "isChained", "isLost", "numbers")
 
     def __init__(self, queue: bytes, done: Callable[[Any], object]) -> None:
         super().__init__(queue, done)
         self.channels: dict[Channel, None] = {}
-        self.isLost = False
+        self.isChained = self.isLost = False
         self.numbers: set[int] = set()
 
     def fail(self) -> bool:
@@ -138,3 +139,19 @@ class Channel:
             or self.consumers
             or self.declared is not None
         )
+
+
+class Watcher(Protocol):
+    """Has consumers on channels."""
+
+    def opened(self, channel: Channel) -> None:
+        """Note that a channel is open."""
+
+    def closed(self, channel: Channel, isGone: bool) -> None:
+        """Note that a channel has ended, perhaps since there is no such queue."""
+
+    def cancel(self, consumer: Consumer) -> None:
+        """Let a consumer be given nothing more."""
+
+    def linkUp(self) -> None:
+        """Note that there is a connection."""

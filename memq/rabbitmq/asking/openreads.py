@@ -8,6 +8,8 @@ An acknowledgement has no answer.  What is sent behind it on the same channel go
 through the same log of consensus: the answer of a ``basic.get``, or that of a passive
 declare if it comes so soon that the queue's leader has given it, tells that the
 acknowledgement counts.  A later one may be the node's own word, and is asked for again.
+The leader's word is that of a node that may die before others have the log.  So where
+an open follows anyway, only its answer tells.
 
 An open whose channel ends has opened nothing for long: it is asked for again.
 
@@ -18,12 +20,12 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from memq.errors import StoreError
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import Deadlines, isMissing, nameOf
-from memq.rabbitmq.asking.deliveries import Channel, Consumer, End, Open
+from memq.rabbitmq.asking.deliveries import Channel, End, Open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from memq.message import Message
     from memq.rabbitmq.asking.base import ILink
-    from memq.rabbitmq.asking.deliveries import Ended
+    from memq.rabbitmq.asking.deliveries import Ended, Watcher
 
 #: Channels that a queue has at most.
 CHANNELS = 16
@@ -45,22 +47,6 @@ TOO_MANY = "open reads of too many queues here"
 #: Seconds in which an answer to a passive declare is the leader's: a node that has
 #: none from the leader gives its own after 0.25.
 PROMPT = 0.2
-
-
-class Watcher(Protocol):
-    """Has consumers on channels."""
-
-    def opened(self, channel: Channel) -> None:
-        """Note that a channel is open."""
-
-    def closed(self, channel: Channel, isGone: bool) -> None:
-        """Note that a channel has ended, perhaps since there is no such queue."""
-
-    def cancel(self, consumer: Consumer) -> None:
-        """Let a consumer be given nothing more."""
-
-    def linkUp(self) -> None:
-        """Note that there is a connection."""
 
 
 class OpenReads:
@@ -139,7 +125,7 @@ class OpenReads:
         :param closed: called once as by ``close``, before ``done`` is as by ``open``.
         """
         request = Open(queue, done)
-        channels = self._end(queue, closed, [self._acknowledge(number)])
+        channels = self._end(queue, closed, [self._acknowledge(number)], isChained=True)
         for channel in channels:
             request.channel = channel
         self._ask(request)
@@ -176,9 +162,12 @@ class OpenReads:
         queue: bytes,
         done: Callable[[Ended], object],
         taken: Iterable[tuple[int, Channel | None]],
+        *,
+        isChained: bool = False,
     ) -> list[Channel]:
         """Begin to wait for channels; return them, each once."""
         end = End(queue, done)
+        end.isChained = isChained
         for number, channel in taken:
             if channel is None:
                 end.isLost = True
@@ -196,9 +185,11 @@ class OpenReads:
 
     def _declare(self, channel: Channel) -> None:
         """Ask for an answer behind what was sent, unless one is under way."""
-        if channel.declared is None and channel.ends:
+        asked = [each for each in channel.ends if not each.isChained]
+        if channel.declared is None and asked:
             channel.declared = self._seconds()
-            channel.endsSent, channel.ends = channel.ends, []
+            channel.endsSent = asked
+            channel.ends = [each for each in channel.ends if each.isChained]
             channel.amqp.queue_declare(
                 nameOf(channel.queue).queue,
                 passive=True,
@@ -333,6 +324,8 @@ class OpenReads:
         assert request is not None
         for each in ends:
             each.hasAnswered(channel)
+        # One whose open was not sent in time has nobody to tell.
+        channel.ends = [each for each in channel.ends if not each.isOver]
         isWanted = request.answer(found)
         self._declare(channel)
         if channel.queue in self._lines:

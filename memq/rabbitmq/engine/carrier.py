@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from memq.broker.session import sessionOf
 from memq.broker.turns import asQueueError
 from memq.errors import QueueError, StoreError
 from memq.operations.imports.chunks import BeginImport, DiscardImport, PutChunk
@@ -20,7 +19,6 @@ from memq.operations.openreads.ending import ENDED_AT_ONCE
 from memq.operations.openreads.openmany import (
     OpenMany,
 )
-from memq.operations.openreads.openread import OpenRead
 from memq.operations.openreads.touches import TouchRead
 from memq.operations.peeks import PeekMany
 from memq.operations.pops import Pop, PutBack
@@ -32,7 +30,7 @@ from memq.rabbitmq.course import Course
 from memq.rabbitmq.engine.answers import COUNTED, Answers
 from memq.rabbitmq.engine.changes import Changes
 from memq.rabbitmq.engine.moving import Moves
-from memq.rabbitmq.engine.pops import Pops, openMany, peekMany
+from memq.rabbitmq.engine.pops import Pops, openBehind, openMany, peekMany
 from memq.rabbitmq.engine.sets import Sets
 from memq.rabbitmq.engine.transfers.imports import Imports
 from memq.rabbitmq.engine.transfers.retries import Retries
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
 
     from memq.interfaces import IQueueStore
     from memq.operations.base import Operation
+    from memq.operations.openreads.openread import OpenRead
     from memq.rabbitmq.asking.queues import Queues
     from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
     from memq.rabbitmq.course import Steps
@@ -318,6 +317,10 @@ class Carrier:
 
     def _close(self, operation: CloseRead) -> Steps:
         client, queue = operation.client, operation.queue
+        read = openBehind(operation)
+        if read is not None and not self._gate.isOpen(read):
+            # Together they are sure, and apart they are not.
+            yield Question(partial(self._gate.wait, read))
         most = 0 if operation.isOver else min(operation.most, ENDED_AT_ONCE)
         meant = operation.meant(client, most)
         numbers = [each.number for each in meant]
@@ -350,9 +353,8 @@ class Carrier:
 
     def _follower(self, operation: CloseRead) -> OpenRead | None:
         """Return the open behind a close that may be asked for together with it."""
-        inbox = sessionOf(operation).inbox
-        read = inbox[0] if inbox else None
-        if type(read) is not OpenRead or read.previous is not operation:
+        read = openBehind(operation)
+        if read is None:
             return None
         client = read.client
         if read.several or len(client.opened(read.queue)) > 1:

@@ -9,6 +9,7 @@ from memq.broker.session import sessionOf
 from memq.errors import QueueError, StoreError
 from memq.message import PART_SIZE, LargeBody, Message
 from memq.operations.openreads.openmany import OPENED_AT_ONCE, OPENED_BYTES
+from memq.operations.openreads.openread import OpenRead
 from memq.operations.pops import Pop
 from memq.policy.effective import PLAIN
 from memq.rabbitmq.asking.base import UNREACHABLE
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from memq.operations.base import Operation
+    from memq.operations.openreads.closes import CloseRead
     from memq.operations.openreads.openmany import OpenMany
     from memq.operations.peeks import PeekMany
     from memq.rabbitmq.asking.bounds import Bounds
@@ -197,3 +199,10 @@ def openMany(
 def numbersOf(several: Sequence[Message | QueueError | None]) -> list[int]:
     """Return the numbers of those that are messages."""
     return [each.sequence for each in several if isinstance(each, Message)]
+
+
+def openBehind(close: CloseRead) -> OpenRead | None:
+    """Return the open of the same command as a close; None without one."""
+    inbox = sessionOf(close).inbox
+    read = inbox[0] if inbox else None
+    return read if type(read) is OpenRead and read.previous is close else None

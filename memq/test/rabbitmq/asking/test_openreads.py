@@ -206,17 +206,56 @@ class BarrierTests(OpenReadsTestCase):
         )
         self.assertEqual(self.cluster.log.count("declare jobs"), 2)
 
-    def test_lateExchange(self) -> None:
-        """A close whose answer is late is told with the open behind it, before that."""
+    def test_chained(self) -> None:
+        """A close is told with the open behind it, and by nothing before that."""
         with mock.patch.object(module, "CHANNELS", 1):
             number = self.opened()
             self.reads.open(b"jobs", self.note)
             self.reads.exchange(b"jobs", number, self.ended.append, self.note)
-            while len(self.answers) < 1:
-                self.cluster.events.popleft()()
-            self.clock.advance(PROMPT)
+            self.cluster.log.clear()
             self.cluster.settle()
         self.assertEqual((self.ended, self.answers), (self.ok(number), [b"b", b"c"]))
+        self.assertEqual(self.cluster.log, ["open jobs"])
+
+    def test_chainedLost(self) -> None:
+        """So it is not told as done if its channel ends before: it may come again."""
+        with mock.patch.object(module, "CHANNELS", 1):
+            number = self.opened()
+            self.reads.open(b"jobs", self.note)
+            self.reads.exchange(b"jobs", number, self.ended.append, self.note)
+            while not self.answers:
+                self.cluster.events.popleft()()
+            self.assertNotIn("declare jobs", self.cluster.log)
+            self.link.channels[0].end("the leader is gone")
+            self.cluster.settle()
+        self.assertEqual(self.failed(), [LOST])
+
+    def test_chainedBeside(self) -> None:
+        """Another close on its channel is asked for by itself."""
+        with mock.patch.object(module, "CHANNELS", 1):
+            one, other = self.opened(), self.opened()
+            self.reads.open(b"jobs", self.note)
+            self.reads.exchange(b"jobs", one, self.ended.append, self.note)
+            self.reads.close(b"jobs", [other], self.ended.append)
+            self.cluster.settle()
+        self.assertEqual(self.ended, [*self.ok(other), *self.ok(one)])
+        self.assertEqual(self.answers, [b"c", None])
+
+    def test_chainedLate(self) -> None:
+        """One whose open was not sent in time keeps no channel."""
+        with mock.patch.object(module, "CHANNELS", 1):
+            number = self.opened()
+            self.cluster.stuck.add("jobs")
+            self.reads.open(b"jobs", self.note)
+            self.reads.exchange(b"jobs", number, self.ended.append, self.note)
+            self.cluster.settle()
+            self.clock.pump([STEP] * 21)
+            self.assertEqual(self.answers, [UNANSWERED, UNREACHABLE])
+            self.cluster.unstick()
+            self.cluster.settle()
+        self.assertEqual(len(self.failed()), 1)
+        channel = self.reads.channelOf(b"jobs")
+        self.assertTrue(channel is not None and channel.isSpare)
 
     def test_answeredTwice(self) -> None:
         """A channel that has answered is lost to nobody who waits for others, too."""

@@ -29,6 +29,7 @@ from memq.rabbitmq.engine.engine import AGAIN
 from memq.rabbitmq.engine.pops import PEEKED, TOO_MANY
 from memq.rabbitmq.errors import ClusterFull, Unsure
 from memq.rabbitmq.figures import told as module
+from memq.rabbitmq.shared.pauses import FRESH
 from memq.test.rabbitmq.engine.front import FrontTestCase
 
 if TYPE_CHECKING:
@@ -403,6 +404,18 @@ class OpenTests(FrontTestCase):
         self.front.engine.policies.replace(rules(paused=READS))
         self.assertEqual(self.ask("get q/close/open"), ["END"])
         self.assertEqual(self.cluster.bodies("q"), [b"b", b"c"])
+
+    def test_exchangeUnknown(self) -> None:
+        """While pauses are not known it waits for them: apart, a close is not sure."""
+        self.assertEqual(self.ask("get q/open"), value("q/open", "a"))
+        self.front.clock.advance(FRESH)
+        self.cluster.log.clear()
+        opened = self.ask("get q/close/open")
+        self.assertEqual(opened, value("q/close/open", "b"))
+        self.assertEqual(
+            [each for each in self.cluster.log if each.split()[-1] in ("ack", "q")],
+            ["ack", "open q"],
+        )
 
     def test_exchangeBehind(self) -> None:
         """With others in line, the next message is theirs."""
