@@ -6,7 +6,8 @@ Times are milliseconds since 1970-01-01 UTC unless it says seconds.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from sys import maxsize
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,6 +63,8 @@ class Heads(NamedTuple):
     now: float = 0.0
     #: Seconds for which a head that was looked at is told as it was.
     late: float = 0.0
+    #: How many are looked at; it ends before the queue that needs another look.
+    most: int = maxsize
 
 
 #: All are told as they are.
@@ -98,6 +101,36 @@ class QueueDetail(NamedTuple):
     headTime: int
     #: Seconds, in steps of a minute.
     lastUsed: int
+
+
+#: The columns of no queue.
+_NOTHING: Sequence[Sequence[Any]] = [()] * len(QueueDetail._fields)
+
+
+class Columns(NamedTuple):
+    """The figures of some queues in columns.
+
+    :ivar seen: of how many queues, of those that were asked for: to the end, or as
+        many heads as may be looked at; with those that are not there.
+    :ivar columns: the figures of those that there are, in the order of QueueDetail.
+    """
+
+    seen: int
+    columns: Sequence[Sequence[Any]]
+
+    @classmethod
+    def of(cls, rows: Sequence[QueueDetail], seen: int) -> Columns:
+        """Make columns of rows."""
+        return cls(seen, list(zip(*rows, strict=True)) or _NOTHING)
+
+    def joined(self, others: Columns) -> Columns:
+        """Return these, and others behind them."""
+        both = zip(self.columns, others.columns, strict=True)
+        return Columns(self.seen + others.seen, [(*a, *b) for a, b in both])
+
+    def rows(self) -> list[QueueDetail]:
+        """Return the same queue by queue."""
+        return list(map(QueueDetail._make, zip(*self.columns, strict=True)))
 
 
 class Outcome(Enum):

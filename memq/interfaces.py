@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from memq.errors import QueueError
-    from memq.figures import Heads, Kept, Outcome, QueueCount, QueueDetail, Sums, Totals
+    from memq.figures import Columns, Heads, Kept, Outcome, QueueCount, Sums, Totals
     from memq.message import LargeBody, Message, Trace
 
 
@@ -352,10 +352,7 @@ class IQueueStore(Interface):
     def sums(queues: Iterable[bytes]) -> Sums:
         """Return what some queues have together, of those that there are."""
 
-    def detail(queue: bytes) -> QueueDetail | None:
-        """Return a queue's details, None when there is none; looks at its head."""
-
-    def details(queues: Iterable[bytes], heads: Heads = ...) -> list[QueueDetail]:
+    def details(queues: Iterable[bytes], heads: Heads = ...) -> Columns:
         """Return the details of some queues, of those that there are."""
 
     def gone() -> Totals:

@@ -80,13 +80,13 @@ class Details:
     ) -> Iterator[QueueFigures]:
         """Yield what is to be told of some queues, of those that there are."""
         now = int(self._timeOfDay() * 1000)
-        for queue in queues:
-            detail = store.detail(queue)
-            if detail is not None:
-                figures = self._figures(detail, now)
-                if self._isKnown is not None:
-                    figures = list(compress(figures, self._isKnown))
-                yield QueueFigures(queue, figures, self._rule(queue), self._known)
+        hasRules = self._policies.isActive
+        for detail in store.details(queues).rows():
+            figures = self._figures(detail, now)
+            if self._isKnown is not None:
+                figures = list(compress(figures, self._isKnown))
+            rules = self._rule(detail.name) if hasRules else ()
+            yield QueueFigures(detail.name, figures, rules, self._known)
 
     def _figures(self, detail: QueueDetail, now: int) -> list[int]:
         return [

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING
 
 from memq.figures import AS_THEY_ARE, NOTHING_KEPT, QueueCount
 from memq.storage.delays import Delays
+from memq.storage.figures.columns import inColumns
+from memq.storage.figures.sums import Gone, Outcomes, addUp
 from memq.storage.openreads import AllReads
-from memq.storage.row import USED, Gone, Outcomes, Queue, addUp
+from memq.storage.row import USED, Queue
 from memq.storage.undo import UndoLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from memq.errors import QueueError
-    from memq.figures import Heads, Kept, QueueDetail, Sums
+    from memq.figures import Columns, Heads, Kept, QueueDetail, Sums
     from memq.message import Message
     from memq.storage.openreads import Reads
     from memq.storage.row import Rest
@@ -382,14 +384,11 @@ class IndexedStore(ABC):
 
     def detail(self, queue: bytes) -> QueueDetail | None:
         """Return a queue's details, None if there is no such queue."""
-        return next(iter(self.details([queue])), None)
+        return next(iter(self.details([queue]).rows()), None)
 
-    def details(
-        self, queues: Iterable[bytes], heads: Heads = AS_THEY_ARE
-    ) -> list[QueueDetail]:
+    def details(self, queues: Iterable[bytes], heads: Heads = AS_THEY_ARE) -> Columns:
         """Return details of some; only heads that may have changed are looked at."""
-        entries = filter(None, map(self.index.queues.get, queues))
-        return [entry.look(self.peek, heads) for entry in entries]
+        return inColumns(map(self.index.queues.get, queues), self.peek, heads)
 
     def status(self) -> dict[str, int]:
         """Return the figures, and how many messages wait in all queues."""

@@ -37,15 +37,10 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.display import shownName
-from memq.figures import AS_THEY_ARE, Heads, Kept, Outcome, QueueDetail, Sums, Totals
-from memq.message import Message
+from memq.figures import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from memq.errors import QueueError
     from memq.storage.openreads import Reads
-    from memq.storage.undo import UndoLog
 
 #: The version byte of the rows that this module writes.
 VERSION = 2
@@ -109,11 +104,13 @@ class Queue:
     :ivar rest: what seldom changes.
     :ivar lastUsed: seconds since 1970-01-01 UTC, in steps of USED; 0 if unknown.
     :ivar reads: its open reads and what came of earlier ones; None when nothing is.
+    :ivar seen: head, messages taken, and the time of the first one in ms since 1970, 0
+        without one, when that was looked at; and when that was, in seconds.  None when
+        it was not.
     """
 
     __slots__ = (
         "_packedRest",
-        "_seen",
         "bytes",
         "closed",
         "head",
@@ -125,6 +122,7 @@ class Queue:
         "pushed",
         "reads",
         "rest",
+        "seen",
         "taken",
     )
 
@@ -151,9 +149,7 @@ class Queue:
         if rest is not NO_REST:
             self.setRest(rest)
         self.head = self.packHead = 0
-        #: Head, messages taken, and the time of the first one, when that was looked at;
-        #: and when that was.
-        self._seen: tuple[int, int, int, float] | None = None
+        self.seen: tuple[int, int, int, float] | None = None
         self.reads: Reads | None = None
 
     @property
@@ -178,42 +174,9 @@ class Queue:
             self.bytes - openBytes,
         )
 
-    @property
-    def headTime(self) -> int | None:
-        """Return when the first message was set, in ms since 1970; 0 without one.
-
-        None when it may be another one than that which was noted, or nothing was.
-        """
-        # Not by ``ready``: of very many queues these calls take a third of a look.
-        if self.pushed - self.taken - self.openReads <= 0:
-            return 0
-        seen = self._seen
-        if seen is None or self.reads is not None:
-            return None
-        return seen[2] if seen[0] == self.head and seen[1] == self.taken else None
-
-    def look(
-        self,
-        peek: Callable[[bytes], Message | QueueError | None],
-        heads: Heads = AS_THEY_ARE,
-    ) -> QueueDetail:
-        """Return the details, and look at the head if it may be another one.
-
-        :param peek: returns the head of a queue.
-        """
-        time = self.headTime
-        if time is None:
-            seen = self._seen
-            if seen is None or heads.now - seen[3] >= heads.late:
-                head = peek(self.name)
-                time = head.time if isinstance(head, Message) else 0
-                seen = self._seen = self.head, self.taken, time, heads.now
-            time = seen[2]
-        return self.detail(time)
-
     def forgetHead(self) -> None:
         """Forget that: what was seen is undone."""
-        self._seen = None
+        self.seen = None
 
     def setRest(self, rest: Rest) -> None:
         """Give what seldom changes other values."""
@@ -236,31 +199,6 @@ class Queue:
             delayed=rest.delayed + number, delayedBytes=rest.delayedBytes + size
         )
 
-    def detail(self, headTime: int) -> QueueDetail:
-        """Return what ``stats detail`` shows.
-
-        :param headTime: when the head was set, 0 if there is none.
-        """
-        rest, openReads = self.rest, self.openReads
-        # By place, which takes a third of the time that names take.
-        return QueueDetail(
-            self.name,
-            self.pushed - self.taken - openReads,
-            self.bytes,
-            openReads,
-            rest.delayed,
-            self.pushed,
-            self.taken,
-            self.closed,
-            rest.expired,
-            rest.discarded,
-            rest.returns,
-            rest.limit,
-            rest.paused,
-            headTime,
-            self.lastUsed,
-        )
-
     def pack(self) -> bytes:
         """Return the row."""
         packHead = self.packHead
@@ -276,94 +214,6 @@ class Queue:
         if packHead:
             return head + self._packedRest + _PACK_HEAD.pack(packHead)
         return head + self._packedRest
-
-
-def addUp(queues: Iterable[Queue]) -> Sums:
-    """Return what queues have together."""
-    pushed = taken = size = expired = discarded = openReads = delayed = 0
-    for queue in queues:
-        pushed += queue.pushed
-        taken += queue.taken
-        size += queue.bytes
-        if queue.reads is not None:
-            openReads += len(queue.reads.hidden)
-        rest = queue.rest
-        if rest is not NO_REST:
-            expired += rest.expired
-            discarded += rest.discarded
-            delayed += rest.delayed
-    messages = pushed - taken
-    return Sums(
-        *(messages, size, expired, discarded), *(openReads, delayed, pushed, taken)
-    )
-
-
-class Gone:
-    """What deleted queues have counted, less what all had counted at the start.
-
-    With what those count that there are, it is what was counted since the start.
-    """
-
-    def __init__(self) -> None:
-        self._totals = Totals()
-
-    def restart(self, queues: Iterable[Queue]) -> None:
-        """Begin with the queues of a store that is opened."""
-        pushed = taken = closed = expired = discarded = returns = 0
-        # There may be a million.
-        for queue in queues:
-            pushed -= queue.pushed
-            taken -= queue.taken
-            closed -= queue.closed
-            rest = queue.rest
-            expired -= rest.expired
-            discarded -= rest.discarded
-            returns -= rest.returns
-        self._totals = Totals(pushed, taken, closed, expired, discarded, returns)
-
-    def count(self, queue: Queue) -> None:
-        """Add what a queue has counted, whose deletion is committed."""
-        there, rest = self._totals, queue.rest
-        self._totals = Totals(
-            there.pushed + queue.pushed,
-            there.taken + queue.taken,
-            there.closed + queue.closed,
-            there.expired + rest.expired,
-            there.discarded + rest.discarded,
-            there.returns + rest.returns,
-        )
-
-    def leaveOut(self, queue: Queue) -> None:
-        """Leave out what a queue had counted when it came from elsewhere."""
-        there = self._totals
-        self._totals = there._replace(
-            pushed=there.pushed - queue.pushed, taken=there.taken - queue.taken
-        )
-
-    def totals(self) -> Totals:
-        """Return the sums."""
-        return self._totals
-
-
-class Outcomes:
-    """What became of messages since the start, as far as that is committed."""
-
-    def __init__(self, undo: UndoLog) -> None:
-        """Begin with nothing."""
-        self._undo = undo
-        self._counts = dict.fromkeys(Outcome, 0)
-
-    def count(self, outcome: Outcome, number: int = 1) -> None:
-        """Count messages, in the transaction under way."""
-        self._counts[outcome] += number
-        self._undo.add((self._uncount, outcome, number))
-
-    def _uncount(self, outcome: Outcome, number: int) -> None:
-        self._counts[outcome] -= number
-
-    def told(self) -> dict[Outcome, int]:
-        """Return the counts."""
-        return dict(self._counts)
 
 
 def unpackQueue(name: bytes, row: bytes) -> Queue:

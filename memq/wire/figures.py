@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.wire.forms import END
@@ -110,17 +109,18 @@ def formatRowCounts(rows: Iterable[QueueFigures]) -> bytes:
 
 @lru_cache(4)
 def _detail(known: tuple[str, ...]) -> bytes:
-    """Return the lines of figures, each with the queue's name and the figure open."""
-    return "".join(f"STAT queue_%b_{name} %d\r\n" for name in known).encode()
+    """Return the lines of figures, with a zero byte for the name, and figures open."""
+    return "".join(f"STAT queue_\0_{name} %d\r\n" for name in known).encode()
 
 
 def formatDetails(rows: Iterable[QueueFigures]) -> bytes:
     """Return what stats detail tells: a line a figure."""
     lines = []
     for row in rows:
-        # Each queue's figures at once, which takes a third: there may be very many.
-        named = zip(repeat(row.name), row.figures, strict=False)
-        lines.append(_detail(row.known) % tuple(chain.from_iterable(named)))
+        # All figures at once, then the name, in which no zero byte is, take a seventh:
+        # there may be very many.
+        told = _detail(row.known) % tuple(row.figures)
+        lines.append(told.replace(b"\0", row.name))
         lines += [
             b"STAT queue_%b_%b %b\r\n" % (row.name, name.encode("ascii"), _told(value))
             for name, value in row.rules

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memq.errors import QueueError
-from memq.figures import QueueCount, QueueDetail, Sums, Totals
+from memq.figures import Columns, QueueCount, QueueDetail, Sums, Totals
 from memq.rabbitmq.figures.counts import PUSHED, TAKEN
 from memq.rabbitmq.telling import ToldQueue
 
@@ -79,7 +79,7 @@ class Told:
 
         The difference is what waits, whoever has set and taken the others.
         """
-        details = self.details(sorted(self._queues))
+        details = self.details(sorted(self._queues)).rows()
         return [
             QueueCount(each.name, each.items + each.open + each.taken, each.taken)
             for each in details
@@ -100,12 +100,10 @@ class Told:
             *(0, pushed, taken, closed, 0, 0, returns, int(limit), 0, 0, 0),
         )
 
-    def details(
-        self, queues: Iterable[bytes], heads: Heads | None = None
-    ) -> list[QueueDetail]:
+    def details(self, queues: Iterable[bytes], heads: Heads | None = None) -> Columns:
         """Return the figures of some queues, of those that there are."""
         found = [self.detail(each) for each in queues]
-        return [each for each in found if each is not None]
+        return Columns.of([each for each in found if each is not None], len(found))
 
     def sums(self, queues: Iterable[bytes]) -> Sums:
         """Return what some have together.
@@ -113,7 +111,7 @@ class Told:
         What this process has counted is told even if the queue is not known.
         """
         names = list(queues)
-        found = self.details(names)
+        found = self.details(names).rows()
         opened = sum(each.open for each in found)
         waiting = sum(each.items for each in found) + opened
         size = sum(each.bytes for each in found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -10,13 +10,18 @@ from memq.commands import details as module
 from memq.commands.details import AT_ONCE, Details, Listing, TellQueues
 from memq.commands.details import names as namesOf
 from memq.errors import StoreError
-from memq.figures import QueueDetail
+from memq.figures import AS_THEY_ARE, Columns, QueueDetail
 from memq.policy.effective import Policies
 from memq.policy.rules import Rules, Table
 from memq.storage.memory import MemoryStore
 from memq.test.commands.test_protocol import END, STORED, ProtocolTestCase, put, value
 from memq.test.support.sessions import VERSION
 from memq.wire.figures import FIGURES, QueueFigures, formatDetails
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from memq.figures import Heads
 
 DETAIL = QueueDetail(
     name=b"q",
@@ -42,9 +47,10 @@ class _OneQueue(MemoryStore):
 
     told = DETAIL
 
-    def detail(self, queue: bytes) -> QueueDetail | None:
+    def details(self, queues: Iterable[bytes], heads: Heads = AS_THEY_ARE) -> Columns:
         """Return that."""
-        return self.told if queue == b"q" else None
+        assert list(queues) == [b"q", b"none"]
+        return Columns.of([self.told], 2)
 
 
 class _NamesOnly:
@@ -72,6 +78,7 @@ class DetailsTests(SynchronousTestCase):
         """Return what is told of q, 1.5 s after its head was set."""
         store = store or _OneQueue()
         policies = Policies(store, Rules([Table(b"q", rule)] if rule else []))
+        policies.look()
         details = Details(
             policies,
             {b"q": 11}.__getitem__,
@@ -270,7 +277,7 @@ class ManyTests(ProtocolTestCase):
 
     def test_error(self) -> None:
         """An error stands in the place of END, and ends the answer."""
-        self.store.refuse("detail", StoreError("bad page"), self.queues[AT_ONCE])
+        self.store.refuse("details", StoreError("bad page"), self.queues[AT_ONCE])
         answer = self.client.talk(b"stats detail\r\nversion\r\n")
         self.assertEqual(names(answer), self.queues[:AT_ONCE])
         self.assertTrue(answer.endswith(b"SERVER_ERROR bad page\r\n" + VERSION))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.figures import AS_THEY_ARE
+from memq.storage.figures.columns import inColumns
 from memq.storage.row import UNCOUNTED, DamagedRow, Queue, Rest, unpackQueue
 
 #: A row of version 1: id 5, next sequence 9, 8 pushed, 3 taken.
@@ -32,7 +34,10 @@ class RowTests(SynchronousTestCase):
         queue.use(0x69573575)
         self.assertEqual(queue.pack(), VERSION_2)
         again = unpackQueue(b"q", VERSION_2)
-        self.assertEqual(again.detail(0), queue.detail(0))
+        told = [
+            inColumns([each], lambda _: None, AS_THEY_ARE) for each in (again, queue)
+        ]
+        self.assertEqual(*told)
         self.assertEqual((again.id, again.nextSequence, again.rest.delayId), (5, 9, 6))
         self.assertEqual(again.pack(), VERSION_2)
 

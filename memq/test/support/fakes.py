@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memq.figures import AS_THEY_ARE
 from memq.message import Message
 from memq.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from memq.errors import QueueError
-    from memq.figures import QueueDetail
+    from memq.figures import Columns, Heads
 
 
 class _Refusal:
@@ -157,10 +158,11 @@ class FakeStore(MemoryStore):
     abortRead, popRead = _refusable("abortRead"), _refusable("popRead")
     delete, empty = _refusable("delete"), _refusable("empty")
 
-    def detail(self, queue: bytes) -> QueueDetail | None:
-        """Return a queue's details, unless that is to fail."""
-        self._called("detail", queue)
-        return super().detail(queue)
+    def details(self, queues: Iterable[bytes], heads: Heads = AS_THEY_ARE) -> Columns:
+        """Return details of queues, unless that is to fail for the first one."""
+        names = list(queues)
+        self._called("details", *names)
+        return super().details(names, heads)
 
     def push(self, queue: bytes, flags: int, body: bytes, **rest: Any) -> int:
         """Append a message, unless that is to fail for this body."""

@@ -125,7 +125,7 @@ class Queues:
         return done.addCallback(self._cbOne, call)
 
     def _cbOne(self, parts: Sequence[Operation], call: Call) -> dict[str, Any]:
-        (details,) = [part.result for part in parts]
+        (details,) = [part.result.rows() for part in parts]
         if not details:
             raise missing()
         (detail,) = details

@@ -1,7 +1,7 @@
 """Looker: the figures of some queues, by their names, as a client would see them.
 
 Some queues are an operation, and one operation is under way at a time.  So nobody waits
-for more than AT_ONCE queues of memq.web.metrics.survey, and what is seen is durable.
+for more than AT_ONCE queues, and what is seen is durable.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from memq.errors import QueueError
 from memq.web.metrics.looks import Look
-from memq.web.metrics.survey import AT_ONCE, NoSurvey
+from memq.web.metrics.survey import NoSurvey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from memq.figures import QueueDetail
 
     Found = dict[bytes, QueueDetail]
+
+#: Queues that are looked at in one go, each with its head.
+AT_ONCE = 32
 
 
 class _Asked(NamedTuple):
@@ -82,7 +85,7 @@ class Looker:
             self._end(asked)
             asked.done.errback(result)
             return
-        asked.found.update((each.name, each) for each in result)
+        asked.found.update((each.name, each) for each in result.rows())
         self._place += AT_ONCE
         if self._place < len(asked.names):
             self._next()

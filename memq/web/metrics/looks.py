@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memq.figures import Heads, QueueDetail
+from memq.figures import Heads
 from memq.operations.base import MESSAGE_COST, Operation
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
 
-#: Seconds after which a slice ends, and queues between two looks at the time: to read
-#: a head takes 10 us.
+#: Seconds after which a slice ends, and heads that are looked at between two looks at
+#: the time, each of which takes 10 us.
 LONG, STEP = 0.0001, 8
 #: Seconds that figures may be old which have to be asked for elsewhere.
 OLD_FIGURES = 5.0
@@ -27,11 +27,10 @@ OLD_FIGURES = 5.0
 class Look(Operation):
     """Look at some queues; the result is their details.
 
-    :ivar seen: how many it came to, of those that it has to look at: it ends early when
-        heads have to be read from the disk.
+    It may end early, when heads have to be read from the disk.
     """
 
-    __slots__ = ("_late", "_names", "_seconds", "seen")
+    __slots__ = ("_late", "_names", "_seconds")
 
     outlivesSession = False
     staleness = OLD_FIGURES
@@ -52,21 +51,19 @@ class Look(Operation):
         self._names = names
         self._seconds = seconds
         self._late = late
-        self.seen = 0
 
     @property
     def idleCost(self) -> int:
         """Return what it counts in a turn."""
-        return MESSAGE_COST + len(self._names) * MESSAGE_COST // 3
+        return MESSAGE_COST + len(self._names) * MESSAGE_COST // 10
 
     def run(self, store: IQueueStore) -> int:
         """Look."""
-        now, self.seen = self._seconds(), 0
-        found: list[QueueDetail] = []
-        while self.seen < len(self._names) and self._seconds() - now < LONG:
-            some = self._names[self.seen : self.seen + STEP]
-            found += store.details(some, Heads(now, self._late))
-            self.seen += len(some)
+        now = self._seconds()
+        heads = Heads(now, self._late, STEP)
+        found = store.details(self._names, heads)
+        while found.seen < len(self._names) and self._seconds() - now < LONG:
+            found = found.joined(store.details(self._names[found.seen :], heads))
         self.result = found
         return 0
 

@@ -17,6 +17,7 @@ that began anew.  What was told once is told until there is more.
 from __future__ import annotations
 
 from array import array
+from itertools import compress
 from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,12 +34,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from memq.broker.interfaces import IEngine
+    from memq.figures import Columns
     from memq.operations.base import Operation
 
+    #: Of queues by their names, and what came and went: what is told as taken.
+    _Told = Callable[[Sequence[bytes], Sequence[int], Sequence[int]], Sequence[int]]
+
 #: Queues that are looked at in one go: what clients ask for waits behind that.
-AT_ONCE = 32
+AT_ONCE = 128
 #: The same where each of them is told, which takes twice as long.
-KEPT_AT_ONCE = 16
+KEPT_AT_ONCE = 64
 #: Surveys that may wait.
 WAITING = 4
 #: Queues of which each head is told as it is; of more, seconds for each queue that one
@@ -56,7 +61,9 @@ FIGURES = (
 FIELDS = {"oldest": "headTime", "returned": "returns"}
 #: Of the details of queues, what is added up; from ``pushed`` on as in Totals.
 _SUMMED = slice(1, 11)
-_HEAD_TIME = QueueDetail._fields.index("headTime")
+_PUSHED, _TAKEN, _HEAD_TIME = map(
+    QueueDetail._fields.index, ("pushed", "taken", "headTime")
+)
 
 
 class NoSurvey(QueueError):
@@ -104,7 +111,8 @@ class Rows:
         if self._areLabelled:
             self.labels += [label("queue", queueLabel(name)) for name in names]
         for column, values in zip(self.columns.values(), columns, strict=True):
-            column.extend(values)
+            # Half as long as extend takes.
+            column.fromlist(list(values))
 
 
 class Picture(NamedTuple):
@@ -130,18 +138,18 @@ class Picture(NamedTuple):
 
 def figuresOf(broker: IEngine, each: QueueDetail) -> list[int]:
     """Return the figures of a queue, as FIGURES names them."""
-    return [value for (value,) in _columns(broker, [each], [each.taken])]
+    columns = [(value,) for value in each]
+    return [value for (value,) in _columns(broker, columns, (each.taken,))]
 
 
 def _columns(
-    broker: IEngine, details: Sequence[QueueDetail], taken: Sequence[int]
+    broker: IEngine, columns: Sequence[Sequence[Any]], taken: Sequence[int]
 ) -> list[Sequence[int]]:
     """Return the figures of queues, a column for each of FIGURES.
 
+    :param columns: their details.
     :param taken: what is told as taken from each.
     """
-    # All at once, which takes a quarter of the time: there may be 100,000 queues.
-    columns: list[Any] = list(zip(*details, strict=True))
     names, items, size, openReads, delayed, pushed, _, closed, expired = columns[:9]
     discarded, returns, limits, paused, heads, _ = columns[9:]
     policies = broker.policies
@@ -164,9 +172,7 @@ def _columns(
 class _Survey:
     """One survey."""
 
-    def __init__(
-        self, wanted: Wanted, broker: IEngine, told: Callable[[QueueDetail], int]
-    ) -> None:
+    def __init__(self, wanted: Wanted, broker: IEngine, told: _Told) -> None:
         self.wanted = wanted
         self.asking: list[Deferred[Picture]] = []
         self.began = broker.clock.seconds()
@@ -184,31 +190,27 @@ class _Survey:
         ]
         self._isAll = len(self._matchers) < len(wanted.patterns)
 
-    def take(self, details: list[QueueDetail], seen: int) -> None:
-        """Take the details of some queues.
-
-        :param seen: how many of ``names`` these are of.
-        """
-        self.place += seen
-        if not details:
-            return
-        columns = list(zip(*details, strict=True))
+    def take(self, details: Columns) -> None:
+        """Take the details of the next queues."""
+        self.place += details.seen
+        columns = details.columns
         self._sums = [*map(add, self._sums, map(sum, columns[_SUMMED]))]
-        heads = [each for each in columns[_HEAD_TIME] if each]
-        if heads:
-            oldest = min(heads)
+        oldest = min(filter(None, columns[_HEAD_TIME]), default=0)
+        if oldest:
             self._oldest = min(oldest, self._oldest or oldest)
         if self._rows is not None:
-            self._keep(self._rows, details)
+            self._keep(self._rows, columns)
 
-    def _keep(self, rows: Rows, details: list[QueueDetail]) -> None:
+    def _keep(self, rows: Rows, columns: Sequence[Sequence[Any]]) -> None:
         """Keep the figures of those that are wanted."""
+        names = columns[0]
         if not self._isAll:
-            details = [each for each in details if self._wants(each.name)]
-        if details:
-            names = [each.name for each in details]
-            taken = [self._told(each) for each in details]
-            rows.add(names, _columns(self._broker, details, taken))
+            isWanted = [self._wants(name) for name in names]
+            columns = [tuple(compress(column, isWanted)) for column in columns]
+            names = columns[0]
+        if names:
+            taken = self._told(names, columns[_PUSHED], columns[_TAKEN])
+            rows.add(names, _columns(self._broker, columns, taken))
         if self.wanted.most is not None and len(rows.names) > self.wanted.most:
             self._rows = None
 
@@ -291,17 +293,24 @@ class Surveyor:
         self._operation = operation
         self._session.submit(operation)
 
-    def _told(self, each: QueueDetail) -> int:
-        """Return what is told as taken from a queue: not less than before.
+    def _told(
+        self, names: Sequence[bytes], pushed: Sequence[int], taken: Sequence[int]
+    ) -> Sequence[int]:
+        """Return what is told as taken from queues: not less than before.
 
         Where fewer came than before, it is another queue of that name, all of whose
         counters have begun anew.
         """
-        pushed, most = self._taken.get(each.name, (0, 0))
-        if each.pushed < pushed or each.taken > most:
-            most = each.taken
-        self._taken[each.name] = each.pushed, most
-        return most
+        now = [*zip(pushed, taken, strict=True)]
+        before = [*map(self._taken.get, names)]
+        if before == now:
+            return taken
+        told = [
+            count if then is None or came < then[0] or count > then[1] else then[1]
+            for (came, count), then in zip(now, before, strict=True)
+        ]
+        self._taken.update(zip(names, zip(pushed, told, strict=True), strict=True))
+        return told
 
     def _cbDone(self) -> None:
         """Take what an operation has found, and ask for the next one."""
@@ -318,7 +327,7 @@ class Surveyor:
             self._goOn(survey)
         else:
             assert isinstance(operation, Look)
-            survey.take(result, operation.seen)
+            survey.take(result)
             self._goOn(survey)
 
     def _goOn(self, survey: _Survey) -> None:

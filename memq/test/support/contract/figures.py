@@ -131,7 +131,7 @@ class FiguresContract(StoreContract):
         def check() -> None:
             head = self.q.peek()
             for _ in range(2):
-                (found,) = self.store.details([b"q", b"none"])
+                (found,) = self.store.details([b"q", b"none"]).rows()
                 self.assertEqual(found.headTime, head.time if head else 0)
 
         check()
@@ -172,6 +172,33 @@ class FiguresContract(StoreContract):
         self.q.pop()
         look(20, 5)
         self.assertEqual(seen, [1, 0, 1, 1])
+
+    def test_headAsItIs(self) -> None:
+        """A head is told as it is to who does not say the time, whoever looked late."""
+        self.push(b"q", b"1", b"2")
+        self.store.details([b"q"], Heads(10, 5))
+        self.q.pop()
+        head = self.q.peek()
+        assert head is not None
+        with mock.patch.object(self.store, "peek", wraps=self.store.peek) as peek:
+            found = self.store.detail(b"q")
+        assert found is not None
+        self.assertEqual((found.headTime, peek.call_count), (head.time, 1))
+
+    def test_someHeads(self) -> None:
+        """Details end before the head that is one too many to look at."""
+        for name in (b"a", b"b", b"c"):
+            self.push(name, b"x")
+        names, heads = [b"a", b"none", b"b", b"c"], Heads(most=2)
+        found = self.store.details(names, heads)
+        self.assertEqual((found.seen, list(found.columns[0])), (3, [b"a", b"b"]))
+        rest = self.store.details(names[found.seen :], heads)
+        both = found.joined(rest)
+        self.assertEqual((both.seen, len(both.columns[0])), (4, 3))
+        self.assertEqual(both.rows(), self.store.details(names, heads).rows())
+        self.push(b"d", b"x")
+        nothing = self.store.details([b"d"], Heads(most=0))
+        self.assertEqual((nothing.seen, nothing.rows()), (0, []))
 
     def test_gone(self) -> None:
         """What was counted since the start is not forgotten with a queue."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from memq.errors import StoreError
 from memq.test.web.history.base import HistoryTestCase
-from memq.web.metrics.survey import AT_ONCE, NoSurvey
+from memq.web.history.looker import AT_ONCE
+from memq.web.metrics.survey import NoSurvey
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred

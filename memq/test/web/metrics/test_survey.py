@@ -91,7 +91,8 @@ class PictureTests(SurveyTestCase):
         self.patch(self.store, "details", slow)
         turns = self.harness.broker.turns
         self.assertEqual(self.look().messages, 3 * looks.STEP + 1)
-        self.assertEqual(looked, [looks.STEP] * 3 + [1])
+        count = 3 * looks.STEP + 1
+        self.assertEqual(looked, list(range(count, 0, -looks.STEP)))
         self.assertEqual(self.harness.broker.turns - turns, 3)
 
     def test_figures(self) -> None:
@@ -129,6 +130,18 @@ class PictureTests(SurveyTestCase):
         )
         self.assertEqual(self.figures("limit"), [7, 0, 0])
         self.assertEqual(self.figures("paused"), [0, READS, 0])
+
+    def test_rulesOfNothing(self) -> None:
+        """Where there are rules, there need not be queues that are wanted, or any."""
+        self.harness.policies.replace(Rules([Table(b"a", {"max_items": 7})]))
+        self.fill(1)
+        self.assertEqual(self.figures("limit", Wanted((b"none",))), [])
+        looked = self.surveyor.look(ALL)
+        self.client.send(b"delete q0\r\n")
+        self.harness.settle()
+        rows = self.successResultOf(looked).rows
+        assert rows is not None
+        self.assertEqual(rows.names, [])
 
     def test_old(self) -> None:
         """Sums of very many queues may be some seconds old, where no row is wanted."""

@@ -1,0 +1,94 @@
+"""Columns: the figures of many queues, in a third of the time that rows take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memq.figures import Columns
+from memq.message import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from memq.errors import QueueError
+    from memq.figures import Heads
+    from memq.storage.row import Queue
+
+    Peek = Callable[[bytes], Message | QueueError | None]
+
+
+def inColumns(queues: Iterable[Queue | None], peek: Peek, heads: Heads) -> Columns:
+    """Return the details of queues, and look at each head that may be another one.
+
+    :param queues: None for one that there is not.
+    :param peek: returns the head of a queue.
+    """
+    seen, rows = _rows(queues, peek, heads)
+    if not rows:
+        return Columns.of((), seen)
+    *columns, rests = zip(*rows, strict=True)
+    names, items, size, opened, pushed, taken, closed, times, used = columns
+    rest = zip(*rests, strict=True)
+    expired, discarded, returns, _, delayed, limits, paused, _ = rest
+    return Columns(
+        seen,
+        [
+            *(names, items, size, opened, delayed, pushed, taken, closed, expired),
+            *(discarded, returns, limits, paused, times, used),
+        ],
+    )
+
+
+def _rows(
+    queues: Iterable[Queue | None], peek: Peek, heads: Heads
+) -> tuple[int, list[tuple[Any, ...]]]:
+    """Return how many queues were seen, and what there is of each."""
+    late, left = heads.late, heads.most
+    count = 0
+    rows = []
+    # In one loop and without calls: there may be 100,000 queues.
+    for queue in queues:
+        if queue is None:
+            count += 1
+            continue
+        taken, reads = queue.taken, queue.reads
+        opened = 0 if reads is None else len(reads.hidden)
+        items, time = queue.pushed - taken - opened, 0
+        if items > 0:
+            seen = queue.seen
+            if (
+                seen is None
+                or seen[0] != queue.head
+                or seen[1] != taken
+                or reads is not None
+            ) and (seen is None or not late or heads.now - seen[3] >= late):
+                if not left:
+                    break
+                left -= 1
+                seen = _look(queue, peek, heads.now)
+            time = seen[2]
+        count += 1
+        rows.append(
+            (
+                queue.name,
+                items,
+                queue.bytes,
+                opened,
+                queue.pushed,
+                taken,
+                queue.closed,
+                time,
+                queue.lastUsed,
+                queue.rest,
+            )
+        )
+    return count, rows
+
+
+def _look(queue: Queue, peek: Peek, now: float) -> tuple[int, int, int, float]:
+    """Return what is seen of the head of a queue, and note it."""
+    head = peek(queue.name)
+    time = head.time if isinstance(head, Message) else 0
+    # To look may have found the head further on.
+    queue.seen = seen = queue.head, queue.taken, time, now
+    return seen
