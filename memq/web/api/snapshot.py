@@ -187,7 +187,11 @@ def _rates(
             (incoming, now.pushed, before.pushed),
             (outgoing, now.taken, before.taken),
         ):
-            rates.extend(_perSecond(new[start:stop], old, thens, seconds))
+            if areSame and new[start:stop] == old[start:stop]:
+                # Nothing came and went, mostly.
+                rates.frombytes(bytes(rates.itemsize * (stop - start)))
+            else:
+                rates.fromlist(_perSecond(new[start:stop], old, thens, seconds))
         yield
 
 
@@ -199,6 +203,6 @@ def _perSecond(
     :param thens: their places among those before; less than 0 for none.
     """
     return [
-        NO_RATE if then < 0 else max(0, now - old[then]) / seconds
+        NO_RATE if then < 0 else (now - old[then]) / seconds if now > old[then] else 0.0
         for now, then in zip(new, thens, strict=True)
     ]

@@ -8,12 +8,13 @@ specification, both read in 2026.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.display import queueLabel as queueLabel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 #: The types of content that tell the formats.
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
@@ -32,19 +33,28 @@ class Sample(NamedTuple):
     value: float
 
 
+class Column(NamedTuple):
+    """Very many lines: what follows the name in all, and labels and values of each."""
+
+    suffix: str
+    labels: Sequence[str]
+    values: Sequence[float]
+
+
 class Family(NamedTuple):
     """A metric.
 
     :ivar name: without what its kind adds.
     :ivar kind: counter, gauge, histogram or info.
     :ivar help: one sentence.
-    :ivar samples: each a Sample, or a plain tuple like it, which is made faster.
+    :ivar samples: each a Sample, or a plain tuple like it, which is made faster; a
+        Column of them is told fastest.
     """
 
     name: str
     kind: str
     help: str
-    samples: Iterable[tuple[str, str, float]]
+    samples: Iterable[tuple[str, str, float]] | Column
 
 
 def labels(**values: str) -> str:
@@ -101,22 +111,45 @@ def exposed(families: Iterable[Family], isOpen: bool) -> Iterator[bytes]:
     :param isOpen: whether it is to be OpenMetrics.
     """
     for family in families:
-        name = family.name
-        lines = _head(family, isOpen)
-        told = False
-        for suffix, where, value in family.samples:
-            told = True
-            lines.append(f"{name}{suffix}{where} {value}\n")
-            if len(lines) >= LINES:
-                yield "".join(lines).encode()
-                lines = []
-        if told and lines:
-            yield "".join(lines).encode()
+        head = _head(family, isOpen)
+        for lines in _lines(family.name, family.samples):
+            yield f"{head}{lines}".encode()
+            head = ""
     if isOpen:
         yield b"# EOF\n"
 
 
-def _head(family: Family, isOpen: bool) -> list[str]:
+def _lines(
+    name: str, samples: Iterable[tuple[str, str, float]] | Column
+) -> Iterator[str]:
+    """Yield the lines of samples, LINES at most at a time, and at least one."""
+    if isinstance(samples, Column):
+        yield from _alike(f"{name}{samples.suffix}", samples)
+        return
+    left = iter(samples)
+    while lines := "".join(
+        [
+            f"{name}{suffix}{where} {value}\n"
+            for suffix, where, value in islice(left, LINES)
+        ]
+    ):
+        yield lines
+
+
+def _alike(name: str, column: Column) -> Iterator[str]:
+    for start in range(0, len(column.labels), LINES):
+        labels = column.labels[start : start + LINES]
+        values = column.values[start : start + LINES]
+        if values.count(values[0]) == len(values):
+            # Mostly all are 0, and made in a tenth of the time.
+            end = f" {values[0]}\n"
+            yield f"{name}{f'{end}{name}'.join(labels)}{end}"
+        else:
+            pairs = zip(labels, values, strict=True)
+            yield "".join([f"{name}{where} {value}\n" for where, value in pairs])
+
+
+def _head(family: Family, isOpen: bool) -> str:
     name, kind, help, _ = family
     escaped = help.replace("\\", r"\\").replace("\n", r"\n")
     if isOpen:
@@ -125,4 +158,4 @@ def _head(family: Family, isOpen: bool) -> list[str]:
         name, kind = f"{name}_info", "gauge"
     elif kind == "counter":
         name = f"{name}_total"
-    return [f"# HELP {name} {escaped}\n", f"# TYPE {name} {kind}\n"]
+    return f"# HELP {name} {escaped}\n# TYPE {name} {kind}\n"

@@ -7,13 +7,12 @@ or series that come and go, would be worse than none.
 
 from __future__ import annotations
 
-from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.logger import Logger
 
 from memq.policy.rule import READS, WRITES
-from memq.web.metrics.exposition import Family
+from memq.web.metrics.exposition import Column, Family
 from memq.web.metrics.survey import FIELDS, Rows, Wanted
 
 if TYPE_CHECKING:
@@ -72,16 +71,13 @@ def queueFamilies(
         if (figures and figure not in figures) or FIELDS.get(figure, figure) in lacks:
             continue
         tell = _TELLERS.get(figure)
+        samples: Column | Iterator[_Sample]
         if tell is not None:
             samples = tell(rows)
         else:
             suffix = "_total" if kind == "counter" else ""
-            samples = _plain(rows, figure, suffix)
+            samples = Column(suffix, rows.labels, rows.columns[figure])
         yield Family(f"memq_queue_{name}", kind, help, samples)
-
-
-def _plain(rows: Rows, figure: str, suffix: str) -> Iterator[_Sample]:
-    return zip(repeat(suffix), rows.labels, rows.columns[figure], strict=False)
 
 
 def _oldest(rows: Rows) -> Iterator[_Sample]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.web.metrics.exposition import (
     LINES,
+    Column,
     Family,
     Sample,
     counter,
@@ -65,12 +68,30 @@ class FormatTests(SynchronousTestCase):
 
     def test_pieces(self) -> None:
         """A long metric comes in pieces, whatever its length."""
-        for count in (LINES - 3, LINES - 2, LINES - 1, 3 * LINES):
+        for count in (1, LINES - 1, LINES, LINES + 1, 3 * LINES):
             samples = [Sample("", labels(n=str(n)), n) for n in range(count)]
             pieces = list(exposed([Family("m", "gauge", "M.", samples)], False))
             lines = b"".join(pieces).splitlines()
             self.assertEqual(len(lines), count + 2)
-            self.assertLessEqual(max(piece.count(b"\n") for piece in pieces), LINES)
+            self.assertEqual(lines[-1], b'm{n="%d"} %d' % (count - 1, count - 1))
+            most = max(piece.count(b"\n") for piece in pieces)
+            self.assertLessEqual(most, LINES + 2)
+
+    def test_columns(self) -> None:
+        """A column is told as its samples are, be they alike or not."""
+        count = 2 * LINES + 3
+        where = [labels(n=str(n)) for n in range(count)]
+        ones = [1] * count
+        for values in ([], [5], ones, list(range(count)), [*ones[:-1], 2]):
+            column = Column("_total", where[: len(values)], array("q", values))
+            samples = [
+                Sample("_total", *each) for each in zip(where, values, strict=False)
+            ]
+            told = [
+                b"".join(exposed([Family("m", "counter", "M.", each)], False))
+                for each in (column, samples)
+            ]
+            self.assertEqual(*told)
 
     def test_labels(self) -> None:
         """A label has no quote, backslash or line end as it is."""
