@@ -90,7 +90,7 @@ class Messages:
         self._places.take(call.request)
 
         def look(parts: Sequence[Any]) -> Deferred[Sequence[Any]]:
-            if not parts[0].result:
+            if not parts[0].result.rows():
                 raise missing()
             return self._errands.run(
                 lambda client: PeekMany(client, queue, most, self._shown, first)
