@@ -131,6 +131,8 @@ class Line:
         self._last = operation
         if isinstance(operation, Read):
             operation.waits = self._waits
+        else:
+            operation.spent = self._waits.spent
 
     def fail(self, error: QueueError) -> None:
         """Note an error; those behind it fail with the same one."""

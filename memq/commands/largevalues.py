@@ -9,6 +9,8 @@ from twisted.logger import Logger
 from memq.display import shownName
 from memq.errors import DamagedMessage, QueueError
 from memq.message import PART_SIZE
+from memq.operations.base import Spent
+from memq.operations.pops import NamedPop
 from memq.operations.reads import Taken
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class MultiGet:
     :ivar isOver: whether all was asked for, the end too.
     """
 
-    __slots__ = ("_dialogue", "_error", "_form", "_names", "_next", "isOver")
+    __slots__ = ("_dialogue", "_error", "_form", "_names", "_next", "_spent", "isOver")
 
     def __init__(self, dialogue: Dialogue, queues: Iterable[bytes], form: Form) -> None:
         """Begin to get a message from each of these queues."""
@@ -43,6 +45,7 @@ class MultiGet:
         #: Where the next name begins.
         self._next = 0
         self._form = form
+        self._spent = Spent()
         self._error: QueueError | None = None
         self.isOver = False
 
@@ -58,7 +61,9 @@ class MultiGet:
         if queue is None:
             self.isOver = True
             return session.answered(b""), self._renderEnd
-        return session.pop(queue, self._form), self._render
+        pop = NamedPop(session, queue, self._form, self._spent)
+        session.submit(pop)
+        return pop, self._render
 
     def _nextName(self) -> bytes | None:
         start = self._next

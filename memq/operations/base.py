@@ -131,6 +131,31 @@ class Client(Protocol):
         """Call something after so many seconds."""
 
 
+class Spent:
+    """The seconds that the operations of one command have taken, in all.
+
+    Those between two of them, as while the client does not read, do not count.
+    """
+
+    __slots__ = ("_seconds", "_since")
+
+    def __init__(self) -> None:
+        self._seconds = self._since = 0.0
+
+    def begin(self, now: float) -> float:
+        """Note that one is begun; return since when the command's time counts."""
+        self._since = now - self._seconds
+        return self._since
+
+    def end(self, now: float) -> None:
+        """Note that it is carried out."""
+        self._seconds = self.total(now)
+
+    def total(self, now: float) -> float:
+        """Return how many they are by now, while one is under way."""
+        return now - self._since
+
+
 class Operation:
     """Something that a client asks of the store, and what came of it.
 
@@ -150,6 +175,9 @@ class Operation:
     rest: Operation | None = None
     #: The operation that has to succeed before, or this one fails as that did.
     previous: Operation | None = None
+    #: What it has in common with others of its command, where the time is bounded that
+    #: these may take together; None where that is of no concern.
+    spent: Spent | None = None
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -261,6 +289,8 @@ class Slice(Operation):
         """Let the rest run next."""
         self.rest = rest
         rest.before = self
+        if self.spent is not None:
+            rest.spent = self.spent
         self.client.goOn(rest)
 
     def follow(self) -> Slice | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from memq.errors import QueueError
     from memq.interfaces import IQueueStore
-    from memq.operations.base import Client
+    from memq.operations.base import Client, Spent
     from memq.policy.effective import EffectivePolicy
     from memq.wire.forms import Form
 
@@ -137,6 +137,16 @@ class Pop(Search):
     def fail(self, error: QueueError) -> None:
         """Note that none could be taken."""
         self.results = [error] * self.most
+
+
+class NamedPop(Pop):
+    """Take a message for one of the several names of a get."""
+
+    __slots__ = ("spent",)
+
+    def __init__(self, client: Client, queue: bytes, form: Form, spent: Spent) -> None:
+        super().__init__(client, queue, form)
+        self.spent: Spent | None = spent
 
 
 class PutBack(Operation):

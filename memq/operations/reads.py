@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from memq.errors import QueueError
 from memq.message import Message
-from memq.operations.base import MESSAGE_COST, Operation
+from memq.operations.base import MESSAGE_COST, Operation, Spent
 from memq.operations.expiry import NOTHING, expire, secondsLeft
 from memq.wire.forms import Details
 
@@ -108,12 +108,16 @@ def describe(store: IQueueStore, policies: Policies, queue: bytes) -> Details | 
 
 
 class Waits:
-    """The waits of reads that are asked for together: all begin with the first one."""
+    """The waits of reads that are asked for together: all begin with the first one.
 
-    __slots__ = ("_began",)
+    :ivar spent: the seconds that the reads take, without their waits.
+    """
+
+    __slots__ = ("_began", "spent")
 
     def __init__(self) -> None:
         self._began: float | None = None
+        self.spent = Spent()
 
     def left(self, seconds: float, now: float) -> float:
         """Return how much is left of a wait of so many ``seconds``."""
@@ -175,6 +179,11 @@ class Read(Search):
         self.describes = False
         self.details: Details | None = None
         self.expired = NOTHING
+
+    @property
+    def spent(self) -> Spent | None:  # type: ignore[override]
+        """Return what it has in common with others of the same line, if it has."""
+        return None if self.waits is None else self.waits.spent
 
     @property
     def message(self) -> Message | None:

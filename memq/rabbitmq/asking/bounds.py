@@ -1,6 +1,8 @@
-"""Bounds: an operation has one time, however many questions it asks.
+"""Bounds: a command has one time, however many questions it asks.
 
-It counts from when the operation is begun.  A question that is not answered then is an
+It counts from when its operation is begun.  Where a command has several, one after the
+other, they share it; what passes between them, as while a client does not read, does
+not count.  A question that is not answered then is an
 error to who asks, and no other is asked.  What ends open reads has a little longer, and
 is sent in any case, so that nothing stays open.  A message that comes too late goes
 back.
@@ -12,6 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memq.message import Message
+from memq.operations.base import Spent
+from memq.operations.openreads.ending import Ending
+from memq.operations.openreads.openmany import OpenMany
 from memq.rabbitmq.asking.base import STEP, Request
 from memq.rabbitmq.asking.deliveries import End
 from memq.rabbitmq.links.connections import Timer
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
+    from memq.operations.base import Operation
     from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
     from memq.rabbitmq.course import Ask, Steps
 
@@ -31,6 +37,11 @@ ASKED = 1.5 * STEP
 LAST = 3 * STEP
 #: Seconds in which nothing can be answered.
 MOMENT = 0.001
+#: What is said of what is not asked, since the time of its command is over.
+TOO_LATE = "the queue servers took too long for what came before: nothing is done"
+
+#: Operations that do a part of their command, and leave the others to their rest.
+_PARTS = OpenMany | Ending
 
 
 def _ignore(_: object) -> None:
@@ -99,6 +110,19 @@ class Bounds:
         self.timeout = timeout
         self._clock = clock
 
+    @staticmethod
+    def spent(operation: Operation) -> Spent | None:
+        """Return what an operation shares with others of its command, if it may."""
+        spent = operation.spent
+        if spent is None and isinstance(operation, _PARTS):
+            spent = operation.spent = Spent()
+        return spent
+
+    def isOver(self, operation: Operation) -> bool:
+        """Return whether the time of a command of several operations is over."""
+        spent = operation.spent
+        return spent is not None and spent.total(self.seconds()) >= self.timeout
+
     def inTime(
         self,
         steps: Steps,
@@ -123,7 +147,7 @@ class Bounds:
                 since = self.seconds()
             question = ask if isinstance(ask, Question) else Question(ask)
             until = since + self.timeout + (LAST if question.isEnd else slack)
-            if isFirst and question is ask:
+            if isFirst and question is ask and self.seconds() - since < MOMENT:
                 # It is answered in its own time.
                 answer = yield question
             else:

@@ -21,7 +21,7 @@ from memq.operations.openreads.openmany import (
 )
 from memq.operations.openreads.touches import TouchRead
 from memq.operations.peeks import PeekMany
-from memq.operations.pops import Pop, PutBack
+from memq.operations.pops import NamedPop, Pop, PutBack
 from memq.operations.pushes import AddPart, Push, PushLarge, Release
 from memq.operations.reads import Peek, Read, WouldBlock
 from memq.rabbitmq.asking.bounds import ASKED, LAST, Question, ending, opening, taking
@@ -107,6 +107,7 @@ class Carrier:
             Push: self._push,
             PushLarge: self._push,
             Pop: self._pop,
+            NamedPop: self._pop,
             AddPart: self._runOnly,
             Release: self._runOnly,
             TouchRead: self._runOnly,
@@ -163,10 +164,17 @@ class Carrier:
         elif operation.hasFailed():
             self.scheduler.ended([operation])
         elif self._gate.isOpen(operation):
-            self._begin(begin, self._bounds.seconds(), operation)
+            self._begin(begin, self._since(operation), operation)
         else:
-            since = self._bounds.seconds()
+            since = self._since(operation)
             self._gate.wait(operation, partial(self._begin, begin, since, operation))
+
+    def _since(self, operation: Operation) -> float:
+        """Return since when the time of an operation's command counts."""
+        spent = self._bounds.spent(operation)
+        if spent is None:
+            return self._bounds.seconds()
+        return self.scheduler.begin(operation, spent)
 
     def _begin(
         self,
@@ -306,7 +314,9 @@ class Carrier:
         return taking(self._gets, queue)
 
     def _openMany(self, operation: OpenMany) -> Steps:
-        yield from openMany(operation, self._openReads, self._view(), self._run)
+        isOver = partial(self._bounds.isOver, operation)
+        view = self._view()
+        yield from openMany(operation, self._openReads, view, self._run, isOver)
         self.scheduler.ended([operation])
 
     def _peekMany(self, operation: PeekMany) -> Steps:

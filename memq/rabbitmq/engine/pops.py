@@ -13,7 +13,7 @@ from memq.operations.openreads.openread import OpenRead
 from memq.operations.pops import Pop
 from memq.policy.effective import PLAIN
 from memq.rabbitmq.asking.base import UNREACHABLE
-from memq.rabbitmq.asking.bounds import ASKED, ending, opening, taking
+from memq.rabbitmq.asking.bounds import ASKED, TOO_LATE, ending, opening, taking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,7 +73,7 @@ class Pops:
 
         What comes after much is left to the rest, which waits until that is delivered.
 
-        :param since: when it was begun.
+        :param since: since when its time counts.
         :param scheduler: is told when they are there.
         """
         policy, queue = operation.policy(), operation.queue
@@ -115,17 +115,22 @@ class Pops:
                 operation.client.goOn(operation.divide(count))
                 _end()
 
-        if most:
-            self._gets.get(queue, _cbFound)
-        else:
+        if not most:
             _end()
+        elif operation.spent is None:
+            self._gets.get(queue, _cbFound)
+        elif self._bounds.isOver(operation):
+            operation.fail(StoreError(TOO_LATE))
+            scheduler.ended([operation])
+        else:
+            self._bounds.askUntil(until, taking(self._gets, queue), _cbFound)
 
     def _behind(
         self, operation: Pop, since: float, scheduler: Scheduler
     ) -> list[Operation]:
         """Fail the pops behind one that was not answered in time, and return them.
 
-        None of them was asked for; and a line of several names has one time.
+        None of them was asked for.
         """
         ended: list[Operation] = []
         error = operation.results[-1]
@@ -175,12 +180,17 @@ def openMany(
     openReads: SpreadOpenReads,
     view: View,
     run: Callable[[Operation, View], object],
+    isOver: Callable[[], bool],
 ) -> Steps:
-    """Open messages one after the other, as many as one go may have."""
+    """Open messages one after the other, as many as one go may have.
+
+    :param isOver: tells whether the time of the monitor is over: it ends then with what
+        it has.
+    """
     queue, size = operation.queue, 0
     room = operation.room(operation.policy() or PLAIN)
     most = 0 if operation.isOver else min(room, operation.most, OPENED_AT_ONCE)
-    while len(view.several) < most and size < OPENED_BYTES:
+    while len(view.several) < most and size < OPENED_BYTES and not isOver():
         found = yield opening(openReads, queue)
         if found is None:
             break

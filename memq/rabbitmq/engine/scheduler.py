@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from memq.broker.session import Session
     from memq.message import Message
-    from memq.operations.base import Operation
+    from memq.operations.base import Operation, Spent
     from memq.rabbitmq.waiting import Watch
 
 #: Seconds between two looks at lines.
@@ -84,6 +84,8 @@ class Scheduler:
         self._ready: deque[Session] = deque()
         #: What is under way, by session, in order.
         self._running: dict[Session, list[Operation]] = {}
+        #: Whose operation under way shares its time with others of its command.
+        self._spending: dict[Session, Spent] = {}
         #: The session whose operations are being begun.
         self._current: Session | None = None
         self._isScheduled = self._isLooking = self._isEnding = False
@@ -175,6 +177,11 @@ class Scheduler:
         self._current = None
         self._suspend(session)
 
+    def begin(self, operation: Operation, spent: Spent) -> float:
+        """Note that an operation shares its time; return since when that counts."""
+        self._spending[sessionOf(operation)] = spent
+        return spent.begin(self._clock.seconds())
+
     def join(self, operation: Operation) -> None:
         """Let the next operation of a session be under way beside what is so."""
         session = sessionOf(operation)
@@ -227,6 +234,8 @@ class Scheduler:
 
     def _leaves(self, operation: Operation, session: Session) -> None:
         running = self._running[session]
+        if self._spending and (spent := self._spending.pop(session, None)):
+            spent.end(self._clock.seconds())
         if len(running) > 1:
             running.remove(operation)
         else:

@@ -9,7 +9,7 @@ from memq.errors import StoreError
 from memq.operations.moves import Move
 from memq.operations.openreads.openmany import OpenMany
 from memq.operations.openreads.openread import OpenRead
-from memq.operations.pops import Pop
+from memq.operations.pops import NamedPop, Pop
 from memq.operations.pushes import Push, PushLarge
 from memq.operations.reads import Read
 from memq.operations.routing import destinations
@@ -50,6 +50,7 @@ class Gate:
             Push: self._reached,
             PushLarge: self._reached,
             Pop: _own,
+            NamedPop: _own,
             OpenMany: _own,
             Move: lambda operation: (operation.target,),
         }

@@ -5,9 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from memq.operations.base import Spent
+from memq.operations.openreads.ending import ENDED_AT_ONCE
+from memq.operations.openreads.openmany import OPENED_BYTES
 from memq.policy.rules import Rules, Table
 from memq.rabbitmq.asking.base import UNREACHABLE
-from memq.rabbitmq.asking.bounds import opening, taking
+from memq.rabbitmq.asking.bounds import TOO_LATE, opening, taking
 from memq.rabbitmq.engine.moving import BACK, TOGETHER
 from memq.test.rabbitmq.engine.front import FrontTestCase
 
@@ -117,6 +120,7 @@ class BoundTests(FrontTestCase):
         self.check("get q")
         self.check("get q r s")
         self.check("get q", "get q", "get q")
+        self.check("get q/open r/open s/open")
 
     def test_move(self) -> None:
         """Moves and redrives."""
@@ -137,13 +141,13 @@ class BoundTests(FrontTestCase):
         self.check("get q/close", before=("get q/open",), loses=True)
         self.check("get q/close/open", before=("get q/open",), loses=True)
 
-    def slow(self, seconds: float) -> None:
-        """Let each answer with a message take some time."""
+    def slow(self, seconds: float, *others: str) -> None:
+        """Let each answer with a message take some time, and others."""
         answers = self.cluster.ask
 
         def _ask(what: str, queue: str, answer: Callable[[], object]) -> None:
             # What tells of pauses is as fast as ever.
-            wait = seconds if what in {"open", "get"} else 0
+            wait = seconds if what in {"open", "get", *others} else 0
             self.front.clock.callLater(wait, answers, what, queue, answer)
 
         self.patch(self.cluster, "ask", _ask)
@@ -163,6 +167,72 @@ class BoundTests(FrontTestCase):
         seconds, replies = self.took("move q r")
         self.assertEqual(replies, ["MOVED 3"])
         self.assertGreater(seconds, PROMISED)
+
+    def test_oneTime(self) -> None:
+        """A command that is several operations has one time for them all."""
+        names = " ".join("qrst" * 3)
+        for command in f"get {names}", "get q/open r/open s/open t/peek q/peek":
+            self.start()
+            self.slow(2.4)
+            seconds, replies = self.took(command)
+            self.assertLessEqual(seconds, PROMISED, (command, replies))
+            self.assertIn("a", replies)
+            self.assertIn("SERVER_ERROR", replies[-1])
+            self.front.pass_(10)
+            self.kept(replies, [])
+
+    def test_oneTimeOver(self) -> None:
+        """What is not asked for in that time has taken nothing, and is told so."""
+        self.start()
+        self.cluster.make("v")
+        self.ask("get v")
+        self.slow(2.55)
+        seconds, replies = self.took("get q r s", "get v")
+        self.assertLessEqual(seconds, PROMISED + 2.55)
+        self.assertEqual(replies[-2:], [f"SERVER_ERROR {TOO_LATE}", "END"])
+        self.assertEqual(self.cluster.bodies("s"), BODIES)
+
+    def test_monitor(self) -> None:
+        """A monitor of many messages ends with what it has, in the time of one."""
+        self.start()
+        self.cluster.make("u", *[b"x"] * 200)
+        self.slow(0.05)
+        seconds, replies = self.took("monitor u 0 200")
+        self.assertLessEqual(seconds, PROMISED)
+        self.assertEqual((replies.count("x"), replies[-1]), (100, "END"))
+        self.assertEqual(len(self.cluster.held()), 100)
+        seconds, replies = self.took("monitor u 0 9")
+        self.assertEqual((replies.count("x"), replies[-1]), (9, "END"))
+
+    def test_monitorSlices(self) -> None:
+        """So does one whose time is over between two slices."""
+        self.start()
+        body = "x" * -(-OPENED_BYTES // 5)
+        self.cluster.make("u", *[body.encode()] * 20)
+        self.ask("get u/peek")
+        self.slow(1.01)
+        seconds, replies = self.took("monitor u 0 20")
+        self.assertLessEqual(seconds, PROMISED)
+        self.assertEqual((replies.count(body), replies[-1]), (5, "END"))
+
+    def test_confirmSlices(self) -> None:
+        """A confirm of many messages has one time, and those go back that are left."""
+        self.start()
+        count = 3 * ENDED_AT_ONCE
+        self.cluster.make("u", *[b"x"] * count)
+        self.ask(f"monitor u 0 {count}")
+        self.slow(4.0, "declare")
+        seconds, replies = self.took(f"confirm u {count}")
+        self.assertLessEqual(seconds, PROMISED)
+        self.assertEqual(len(replies), 1)
+        self.assertIn("SERVER_ERROR", replies[0])
+
+    def test_unread(self) -> None:
+        """The time in which a client does not read is none of the nodes'."""
+        spent = Spent()
+        self.assertEqual((spent.begin(1.0), spent.total(3.0)), (1.0, 2.0))
+        spent.end(3.0)
+        self.assertEqual((spent.begin(9.0), spent.total(10.0)), (7.0, 3.0))
 
     def test_late(self) -> None:
         """A late word that there is no message is of no concern."""
