@@ -5,7 +5,9 @@ this process dies in between.  Some are on their way together; their order is ke
 
 A redrive opens all that there is, one after the other, for nobody can look past the
 head of a queue.  What is to stay is held until all are looked at, without its body, and
-goes back then: to the head, in its order.
+goes back then: to the head, in its order.  It cannot go back before: it would be at the
+head again, before what was not looked at, and be all that comes next.  So not more than
+HELD messages are held: one more, and the redrive ends there, and says so.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from memq.config.values import MEGABYTE
 from memq.errors import NotStored, QueueError, Refusing, StoreError
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import UNREACHABLE, nameOf
@@ -30,10 +33,15 @@ if TYPE_CHECKING:
     from memq.rabbitmq.engine.sets import Publisher
     from memq.rabbitmq.shared.pauses import Pauses
 
-#: Messages that are on their way together.
-TOGETHER = 32
+#: Messages that are on their way together, and bytes of them at which no more are.
+TOGETHER, TOGETHER_BYTES = 32, MEGABYTE
 #: Messages that go back together.
 BACK = 256
+#: Messages that a redrive holds back from others at most, since they are to stay, but
+#: for those on their way.
+HELD = 500
+#: What is said where there are more.
+TOO_MANY = f"more than {HELD} messages stay: none behind them was looked at"
 
 
 class Moves:
@@ -93,9 +101,12 @@ class Moves:
             and (most := min(left, TOGETHER, operation.most - count))
         ):
             looked, moved = yield from self._redriveSome(operation, most, stay)
-            # Others may have taken what was there.
-            left = left - looked if looked == most else 0
+            # None: others have taken what was there.
+            left = left - looked if looked else 0
             count += moved
+            isMore = left > 0 and count < operation.most
+            if isMore and len(stay) > HELD and not self._hasFailed(operation):
+                operation.fail(StoreError(TOO_MANY))
         operation.isCut = left > 0 and count < operation.most
         for place in range(0, len(stay), BACK):
             part = stay[place : place + BACK]
@@ -117,13 +128,13 @@ class Moves:
             operation.result = count
 
     def _redriveSome(self, operation: Redrive, most: int, stay: list[int]) -> Steps:
-        """Return how many were looked at, and how many have moved.
+        """Return how many were looked at, 0 at the end, and how many have moved.
 
         :param stay: gets the numbers of those that do not move.
         """
         letters: list[tuple[bytes, Message]] = []
-        looked = 0
-        while looked < most:
+        looked = size = 0
+        while looked < most and size < TOGETHER_BYTES and len(stay) <= HELD:
             found = yield opening(self._openReads, operation.queue)
             if isinstance(found, QueueError):
                 operation.fail(found)
@@ -137,6 +148,7 @@ class Moves:
                 stay.append(found.sequence)
             else:
                 letters.append((origin, found))
+                size += found.size
             if self._hasFailed(operation):
                 break
         if self._hasFailed(operation):
@@ -173,12 +185,13 @@ class Moves:
     def _moveSome(self, operation: Move, most: int) -> Steps:
         """Return how many have moved, and whether no more will."""
         messages: list[Message] = []
-        found = None
-        while len(messages) < most:
+        found, size = None, 0
+        while len(messages) < most and size < TOGETHER_BYTES:
             found = yield opening(self._openReads, operation.queue)
             if found is None or isinstance(found, QueueError):
                 break
             messages.append(found)
+            size += found.size
         target = operation.target
         if isinstance(found, QueueError):
             # To set them could take as long again.

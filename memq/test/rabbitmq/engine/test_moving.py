@@ -8,7 +8,13 @@ from memq.policy.rules import Rules, Table
 from memq.rabbitmq.asking.base import UNANSWERED, UNREACHABLE
 from memq.rabbitmq.asking.deliveries import LOST
 from memq.rabbitmq.engine.answers import COUNTED
-from memq.rabbitmq.engine.moving import BACK, TOGETHER
+from memq.rabbitmq.engine.moving import (
+    BACK,
+    HELD,
+    TOGETHER,
+    TOGETHER_BYTES,
+    TOO_MANY,
+)
 from memq.rabbitmq.errors import ClusterFull, Unsure
 from memq.rabbitmq.names import EXPIRES
 from memq.test.rabbitmq.engine.front import FrontTestCase
@@ -178,6 +184,60 @@ class RedriveTests(FrontTestCase):
         self.cluster.bury("dead", "q", *bodies)
         self.assertEqual(self.ask("redrive dead"), [f"MOVED {len(bodies)}"])
         self.holds(dead=b"".join(bodies), q=b"".join(bodies))
+
+    def mostOpen(self, command: str) -> tuple[int, list[str]]:
+        """Return how many were open at a time during a command, and the replies."""
+        self.client.send(command)
+        self.front.clock.advance(0)
+        most = 0
+        while self.cluster.events:
+            self.cluster.events.popleft()()
+            most = max(most, len(self.cluster.held()))
+            self.front.clock.advance(0)
+        return most, self.client.replies()
+
+    def test_held(self) -> None:
+        """So many are held back that stay; where there are more, it ends with words."""
+        bodies = [b"%04d" % each for each in range(HELD + 1)]
+        self.cluster.make("dead")
+        self.cluster.bury("dead", "q", b"a", b"b")
+        self.cluster.bury("dead", "dead", *bodies)
+        self.assertEqual(self.ask("redrive dead"), ["MOVED 2"])
+        self.holds(dead=b"".join(bodies), q=b"ab")
+        self.cluster.bury("dead", "q", b"c")
+        self.cluster.queues["dead"].rotate(1)
+        self.cluster.bury("dead", "q", b"d")
+        most, replies = self.mostOpen("redrive dead")
+        self.assertEqual(replies, [f"SERVER_ERROR {TOO_MANY}, moved 1"])
+        self.assertLessEqual(most, HELD + 1 + TOGETHER)
+        self.assertIn(b"d", self.cluster.bodies("dead"))
+        self.holds(q=b"abc", dead=b"".join(self.cluster.bodies("dead")))
+        self.assertEqual(len(self.cluster.queues["dead"]), HELD + 2)
+
+    def test_heldRefused(self) -> None:
+        """Those count that no queue takes; and an error of these is told instead."""
+        bodies = [b"%04d" % each for each in range(HELD)]
+        self.cluster.make("dead")
+        self.cluster.bury("dead", "dead", *bodies)
+        self.cluster.bury("dead", "r", b"a", b"b", *[b"x"] * TOGETHER)
+        self.cluster.make("r", b"x")
+        self.front.publisher.limits["r"] = 1
+        self.assertEqual(
+            self.ask("redrive dead"), [f"SERVER_ERROR {TOO_MANY}, moved 0"]
+        )
+        self.front.publisher.errors = [Unsure()] * TOGETHER
+        self.assertEqual(
+            self.ask("redrive dead"), [f"SERVER_ERROR {Unsure()}, moved 0"]
+        )
+        self.assertEqual(self.cluster.held(), [])
+
+    def test_large(self) -> None:
+        """Of large ones fewer are on their way together, redriven or moved."""
+        body = b"x" * (TOGETHER_BYTES // 3)
+        self.cluster.make("dead")
+        self.cluster.bury("dead", "q", *[body] * 9)
+        self.assertEqual(self.mostOpen("redrive dead"), (4, ["MOVED 9"]))
+        self.assertEqual(self.mostOpen("move q r"), (4, ["MOVED 9"]))
 
     def test_othersTake(self) -> None:
         """What others have taken meanwhile is not looked for."""
