@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from memq.backing.startcheck import checkAnswer, checkFacts, lack
+from memq.backing.startcheck import checkAnswer, checkFacts, checkLink, lack
 from memq.errors import StoreError
 from memq.rabbitmq.errors import Untold
 from memq.ratelimit import Rarely
@@ -111,6 +111,7 @@ class Opening:
     def _trouble(self) -> str | None:
         """Return why a purpose has no connection; None if all have."""
         for link in self._links:
+            checkLink(link.isUnfit, link.trouble)
             if not link.isUp:
                 return link.trouble or "it is being connected to"
         return None

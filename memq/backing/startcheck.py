@@ -83,6 +83,17 @@ def checkAnswer(error: Untold, user: str, name: str) -> None:
         )
 
 
+def checkLink(isUnfit: bool, trouble: str) -> None:
+    """Refuse nodes on which nothing can be kept, for they confirm nothing.
+
+    :param isUnfit: whether that holds for all.
+    :param trouble: what the last one lacks.
+    :raise ClusterRefused: with that.
+    """
+    if isUnfit:
+        raise ClusterRefused(f"--rabbitmq: no queue server can be used; {trouble}")
+
+
 def lack(facts: Facts) -> str | None:
     """Return what a cluster lacks for now, in words; None for nothing."""
     if facts.running * 2 > facts.nodes:

@@ -81,6 +81,10 @@ class Startable(Protocol):
     def trouble(self) -> str:
         """Return why it is not; empty if nothing is known."""
 
+    @property
+    def isUnfit(self) -> bool:
+        """Return whether no node offers what is needed."""
+
     def start(self) -> object:
         """Connect."""
 

@@ -3,14 +3,14 @@
 A link has one connection, to one node of the cluster.  While it has none, it tries
 every node, one after the other, each a little later than the one before or as soon as
 that one fails: a node that stands still takes connections and says nothing.  The first
-one whose connection is open is taken, the others are cut off.  Each node is tried again
+one whose connection is open, and that offers what is needed, is taken; the others are
+cut off.  Each node is tried again
 after a delay that doubles, with jitter.
 
 The user of a link hears of three things, each when it happens: that it is up, that it
 is down (all channels were closed before), and that the node takes no messages for want
 of memory or disk space, or takes them again.  What the user does wrong in a callback
 costs the connection and is logged; it never reaches the reactor.
-
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from memq.figures import LinkState
+from memq.rabbitmq.links.abilities import lackOf
 from memq.rabbitmq.links.connections import (
     AMQPConnection,
     AMQPProtocol,
@@ -121,11 +122,11 @@ class _Attempt:
             assert failure.value is not None
             self._fail(reasonOf(failure.value))
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str, isUnfit: bool = False) -> None:
         self._stopTimer()
         self.amqp = self._connecting = None
         self._later()
-        self._link.noteFailed(self.node, why)
+        self._link.noteFailed(self.node, why, isUnfit)
 
     def _later(self) -> None:
         """Try again later; the next node is tried now."""
@@ -156,11 +157,12 @@ class _Attempt:
 
     def opened(self, amqp: AMQPConnection) -> None:
         """Be the one that is taken; one that was cut off receives nothing more."""
-        self._stopTimer()
-        if not (amqp.publisher_confirms and amqp.basic_nack):
+        lack = lackOf(amqp)
+        if lack:
             self._cut()
-            self._fail("it has no publisher confirms, and so cannot say what it stores")
+            self._fail(lack, isUnfit=True)
             return
+        self._stopTimer()
         self._link.attemptOpened(self, amqp)
 
     def failed(self, amqp: AMQPConnection, error: BaseException) -> None:
@@ -169,7 +171,7 @@ class _Attempt:
             self._fail(reasonOf(error))
 
     def closed(self, amqp: AMQPConnection, error: BaseException) -> None:
-        """Tell that the link is down, if it ever was up by this."""
+        """Tell that the link is down, if it was the one that was taken."""
         if amqp is self.amqp:
             self._link.connectionClosed(reasonOf(error))
 
@@ -211,6 +213,8 @@ class Link:
         #: By the names of nodes that were left, until when they are tried last.
         self._avoided: dict[str, float] = {}
         self._stopping: Deferred[None] | None = None
+        #: The nodes that lack what is needed.
+        self._unfit: set[str] = set()
         #: When it was opened last, and how many were lost soon, one after the other.
         self._openedAt = 0.0
         self._short = self._lost = 0
@@ -219,6 +223,11 @@ class Link:
     def isUp(self) -> bool:
         """Whether channels can be opened; not while those of a lost one end."""
         return self._amqp is not None and bool(self._amqp.is_open)
+
+    @property
+    def isUnfit(self) -> bool:
+        """Whether no node offers what is needed, each when it was tried last."""
+        return len(self._unfit) == len(self._nodes)
 
     @property
     def node(self) -> str | None:
@@ -327,24 +336,22 @@ class Link:
         """Try the next node now that was not tried yet."""
         any(each.hurry() for each in self._attempts)
 
-    def noteFailed(self, node: Node, why: str) -> None:
+    def noteFailed(self, node: Node, why: str, isUnfit: bool) -> None:
         """Say so in the log from time to time."""
         self.trouble = f"{node.name}: {why}"
+        (self._unfit.add if isUnfit else self._unfit.discard)(node.name)
         count = self._rarely.count(node.name)
         if count:
-            _log.warn(
-                "No connection for {purpose} to {node} ({count} such): {why}",
-                purpose=self._purpose,
-                node=node.name,
-                count=count,
-                why=why,
-            )
+            told = {"node": node.name, "purpose": self._purpose, "count": count}
+            words = "No connection for {purpose} to {node} ({count} such): {why}"
+            _log.warn(words, **told, why=why)
 
     def attemptOpened(self, attempt: _Attempt, amqp: AMQPConnection) -> None:
         """Take the first connection that is open."""
         self._attempts.remove(attempt)
         self._endAttempts()
         self._amqp, self._node, self.isBlocked = amqp, attempt.node, False
+        self._unfit.clear()
         self._openedAt = self._clock.seconds()
         amqp.add_on_connection_blocked_callback(self._blocked)
         amqp.add_on_connection_unblocked_callback(self._unblocked)
@@ -378,13 +385,9 @@ class Link:
         name = self._node.name if self._node is not None else ""
         count = self._rarely.count(f"lost {name}")
         if count:
-            _log.warn(
-                "The connection to {node} for {purpose} is lost ({count} such): {why}",
-                node=name,
-                purpose=self._purpose,
-                count=count,
-                why=why,
-            )
+            told = {"node": name, "purpose": self._purpose, "count": count}
+            words = "The connection to {node} for {purpose} is lost ({count} such)"
+            _log.warn(words + ": {why}", **told, why=why)
 
     def _blocked(self, _: object, method: Any) -> None:
         self.isBlocked = True

@@ -127,6 +127,11 @@ class Publisher:
         return self._link.trouble
 
     @property
+    def isUnfit(self) -> bool:
+        """Whether no node offers what is needed."""
+        return self._link.isUnfit
+
+    @property
     def isBlocked(self) -> bool:
         """Whether the nodes take no messages for now."""
         return self._link.isBlocked

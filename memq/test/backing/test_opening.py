@@ -24,7 +24,9 @@ class OpeningTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Have a cluster with all that is needed."""
         self.clock = Clock()
-        self.links = [SimpleNamespace(isUp=True, trouble="") for _ in range(2)]
+        self.links = [
+            SimpleNamespace(isUp=True, isUnfit=False, trouble="") for _ in range(2)
+        ]
         self.facts: Any = GOOD
         self.checked: Deferred[None] = succeed(None)
         self.said: list[str] = []
@@ -98,6 +100,16 @@ class OpeningTests(SynchronousTestCase):
             self.failureResultOf(self.open(), ClusterRefused)
         self.facts = GOOD._replace(isKhepri=False)
         self.assertIsNone(self.successResultOf(self.open(acceptMnesia=True)))
+
+    def test_unfit(self) -> None:
+        """Nodes that do not confirm what is set are refused, in words."""
+        link = self.links[1]
+        link.isUp, link.isUnfit, link.trouble = False, True, "a: it does not confirm"
+        refused = self.failureResultOf(self.open(), ClusterRefused)
+        self.assertEqual(
+            refused.getErrorMessage(),
+            "--rabbitmq: no queue server can be used; a: it does not confirm",
+        )
 
     def test_rules(self) -> None:
         """Rules that cannot be kept end the start."""

@@ -396,6 +396,7 @@ class FakeLink:
     """
 
     trouble = ""
+    isUnfit = False
 
     def __init__(self, cluster: FakeCluster, user: Any) -> None:
         self.cluster = cluster

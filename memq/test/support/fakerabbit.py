@@ -57,6 +57,7 @@ class FakeCluster:
     :ivar forbidden: why queues may not be declared; empty if they may.
     :ivar fatal: why a connection is closed that declares a queue; empty for no such.
     :ivar channelMax: how many channels a connection may have.
+    :ivar lacking: names of capabilities that nodes do not offer.
     :ivar commands: the names of methods that came, in order, but for publishes.
     """
 
@@ -70,6 +71,7 @@ class FakeCluster:
         self.apart: set[str] = set()
         self.forbidden = self.fatal = ""
         self.channelMax = 2047
+        self.lacking: set[str] = set()
         self.commands: list[str] = []
         self.nodes = [FakeNode(self, f"node{each}:5672") for each in range(size)]
 
@@ -245,8 +247,7 @@ class FakePeer:
                 break
             self._received = self._received[consumed:]
             if isinstance(one, frame.ProtocolHeader):
-                mechanisms = {"mechanisms": "PLAIN", "server_properties": PROPERTIES}
-                self.send(0, spec.Connection.Start(**mechanisms))
+                self._start()
             elif isinstance(one, frame.Method):
                 self._method(one.channel_number, one.method)
             elif isinstance(one, frame.Header):
@@ -257,6 +258,13 @@ class FakePeer:
                 channel = self.channels[one.channel_number]
                 channel.body += one.fragment
                 self._content(one.channel_number, channel)
+
+    def _start(self) -> None:
+        lacking = self.cluster.lacking
+        offered = {each: each not in lacking for each in CAPABILITIES}
+        properties = {**PROPERTIES, "capabilities": offered}
+        mechanisms = {"mechanisms": "PLAIN", "server_properties": properties}
+        self.send(0, spec.Connection.Start(**mechanisms))
 
     def send(self, number: int, method: Any) -> None:
         """Say a method."""
@@ -466,13 +474,12 @@ class FakePeer:
 
 
 #: What a node says of itself.
-PROPERTIES: dict[str, Any] = {
-    "product": "RabbitMQ",
-    "version": "3.10.8",
-    "capabilities": {
-        "publisher_confirms": True,
-        "basic.nack": True,
-        "connection.blocked": True,
-        "authentication_failure_close": True,
-    },
-}
+PROPERTIES = {"product": "RabbitMQ", "version": "3.10.8"}
+CAPABILITIES = (
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "authentication_failure_close",
+)

@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.rabbitmq.links.abilities import LEAST_CHANNELS
 from memq.rabbitmq.links.connections import AMQPConnection
 from memq.rabbitmq.links.link import (
     AVOIDED,
@@ -19,8 +20,7 @@ from memq.rabbitmq.links.link import (
     STAGGER,
     Link,
 )
-from memq.test.support import fakerabbit
-from memq.test.support.fakerabbit import PROPERTIES, FakeCluster
+from memq.test.support.fakerabbit import FakeCluster
 
 
 class User:
@@ -267,23 +267,6 @@ class ConnectionTests(LinkTestCase):
         self.go()
         self.assertIn("ACCESS_REFUSED - login refused", self.warnings()[0])
 
-    def test_noConfirms(self) -> None:
-        """A node that does not say what it has stored is as good as none."""
-        for without in "publisher_confirms", "basic.nack":
-            capabilities = {**PROPERTIES["capabilities"], without: False}
-            told = {**PROPERTIES, "capabilities": capabilities}
-            self.patch(fakerabbit, "PROPERTIES", told)
-            self.link.start()
-            self.go()
-            self.go(STAGGER * 3)
-            self.assertEqual([], self.user.heard)
-            self.assertIn("no publisher confirms", self.link.trouble)
-            self.link.stop()
-            self.assertEqual([0, 0, 0], self.nodes())
-        self.patch(fakerabbit, "PROPERTIES", PROPERTIES)
-        self.start()
-        self.assertEqual(["up"], self.user.heard)
-
     def test_heartbeat(self) -> None:
         """A node that says nothing for two heartbeats is cut off."""
         self.start()
@@ -330,16 +313,56 @@ class ConnectionTests(LinkTestCase):
 
     def test_hasRoom(self) -> None:
         """A connection has the channels that the node allows, or a share of them."""
-        self.rabbit.channelMax = 4
+        self.rabbit.channelMax = LEAST_CHANNELS
         self.start()
         found = [self.link.hasRoom(), self.link.hasRoom(CHANNELS // 2)]
-        for _ in range(2):
+        for _ in range(LEAST_CHANNELS // 2):
             self.link.channel(lambda _: None, lambda _, why: None)
         found += [self.link.hasRoom(), self.link.hasRoom(CHANNELS // 2)]
-        for _ in range(2):
+        for _ in range(LEAST_CHANNELS // 2):
             self.link.channel(lambda _: None, lambda _, why: None)
         found.append(self.link.hasRoom())
         self.assertEqual([True, True, True, False, False], found)
+
+    def unfit(self, lack: str) -> None:
+        """Check that no node is taken, and that it is told why."""
+        self.link.start()
+        for _ in range(20):
+            self.go(0.1)
+        self.assertEqual(([], False, True), (*self.state(), self.link.isUnfit))
+        self.assertEqual([0, 0, 0], self.nodes())
+        self.assertIn(lack, self.link.trouble)
+        words = f"No connection for tests to node0:5672 (1 such): {lack}"
+        self.assertEqual(words, self.warnings()[0])
+
+    def state(self) -> tuple[list[str], bool]:
+        """Return what the user has heard, and whether it is up."""
+        return self.user.heard, self.link.isUp
+
+    def test_unfit(self) -> None:
+        """A node that does not offer what is needed is not taken, until it does."""
+        self.rabbit.lacking = {"publisher_confirms", "basic.nack"}
+        self.unfit("it does not offer publisher_confirms, basic.nack")
+        self.rabbit.nodes[0].kill()
+        self.go(2.0)
+        self.assertFalse(self.link.isUnfit)
+        self.rabbit.lacking = set()
+        self.go(2.0)
+        self.go(2.0)
+        self.assertEqual((["up"], True), self.state())
+
+    def test_fewChannels(self) -> None:
+        """So it is with one that allows too few channels."""
+        for most in 1, 2, LEAST_CHANNELS - 1:
+            self.setUp()
+            self.rabbit.channelMax = most
+            self.unfit(
+                f"it allows {most} channels a connection, of at least 16 (channel_max)"
+            )
+        self.setUp()
+        self.rabbit.channelMax = 0
+        self.start()
+        self.assertTrue(self.link.isUp)
 
     def test_stopStill(self) -> None:
         """A stop waits for a node that stands still a short time only."""
