@@ -78,6 +78,8 @@ class OpenReads:
         self._holders: dict[int, Channel] = {}
         #: Those that hold nothing, the first one the longest.
         self._spare: dict[Channel, None] = {}
+        #: Those that were closed from here, until the node has said so.
+        self._closing: set[Any] = set()
 
     def holds(self, number: int) -> bool:
         """Return whether a message is open."""
@@ -241,9 +243,24 @@ class OpenReads:
         if opening < len(line) and len(channels) < CHANNELS:
             if self.link.hasRoom(MOST_CHANNELS):
                 self._openChannel(queue)
-            elif not channels:
+            elif not channels and not self._makeRoom():
                 for request in self._lines.pop(queue):
                     request.answer(StoreError(TOO_MANY))
+
+    def _makeRoom(self) -> bool:
+        """Close a channel that has nothing to do; return whether one will have ended.
+
+        Its end lets those go on that wait for it, one line for each.
+        """
+        waiting = sum(queue not in self._channels for queue in self._lines)
+        if self._spare and len(self._closing) < waiting:
+            self._close(next(iter(self._spare)))
+        return len(self._closing) >= waiting
+
+    def _close(self, channel: Channel) -> None:
+        self._forget(channel)
+        self._closing.add(channel.amqp)
+        channel.amqp.close()
 
     @staticmethod
     def _freeOne(wanted: Channel | None, channels: list[Channel]) -> Channel | None:
@@ -341,9 +358,7 @@ class OpenReads:
             return
         self._spare[channel] = None
         if len(self._spare) > SPARE:
-            oldest = next(iter(self._spare))
-            self._forget(oldest)
-            oldest.amqp.close()
+            self._close(next(iter(self._spare)))
 
     def _forget(self, channel: Channel) -> None:
         del self._byAmqp[channel.amqp]
@@ -356,6 +371,10 @@ class OpenReads:
     def _closed(self, amqp: Any, why: str) -> None:
         channel = self._byAmqp.get(amqp)
         if channel is None:
+            self._closing.discard(amqp)
+            for queue in list(self._lines):
+                if queue in self._lines and queue not in self._channels:
+                    self._goOn(queue)
             return
         self._forget(channel)
         for number in channel.held:

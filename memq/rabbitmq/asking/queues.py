@@ -133,6 +133,9 @@ class Queues:
             self._line.popleft()
         if self._asked is not None or not self._line or not self.link.isUp:
             return
+        if self._amqp is None and not self.link.hasRoom():
+            # All wait for an answer; the end of one goes on.
+            return
         if self._amqp is None:
             self._amqp = self.link.channel(self._opened, self._closed)
         elif self._isOpen:
@@ -168,6 +171,7 @@ class Queues:
         alone = self._alone.pop(amqp, None)
         if alone is not None:
             alone.fail()
+            self._goOn()
             return
         self._amqp, self._isOpen = None, False
         question, self._asked = self._asked, None

@@ -23,6 +23,7 @@ class Channel(channel.Channel):  # type: ignore[misc]
     :ivar found: is called with the tag, headers and body of the message that was asked
         for; None while none is.
     :ivar empty: is called if there is none.
+    :ivar ended: is called at its end, when another one can have its place.
     :ivar confirmed: is called with the number of a published message, whether it means
         all up to that, and whether they are stored.
     """
@@ -30,6 +31,7 @@ class Channel(channel.Channel):  # type: ignore[misc]
     found: Callable[[int, Mapping[str, Any], bytes], object] | None = None
     empty: Callable[[], object]
     confirmed: Callable[[int, bool, bool], object] | None = None
+    ended: Callable[[], object] = staticmethod(lambda: None)
 
     #: The message that comes: its tag, headers, bytes to come and parts of the body.
     _tag = _left = 0
@@ -78,6 +80,11 @@ class Channel(channel.Channel):  # type: ignore[misc]
     def acknowledge(self, tag: int) -> None:
         """Delete a message."""
         self.connection.send(frames.ack(self.channel_number, tag))
+
+    def _cleanup(self) -> None:
+        super()._cleanup()
+        # Not before: who is told may open another one, which takes its number.
+        self.ended()
 
     # What comes.
 

@@ -16,6 +16,7 @@ costs the connection and is logged; it never reaches the reactor.
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet import protocol
@@ -35,10 +36,10 @@ from memq.ratelimit import Rarely
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pika.channel import Channel
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
+    from memq.rabbitmq.links.channel import Channel
     from memq.rabbitmq.links.connections import Cluster, Node
 
 #: Seconds between the first attempts at two nodes, if the former has not failed.
@@ -309,17 +310,18 @@ class Link:
         opened: Callable[[Channel], object],
         closed: Callable[[Channel, str], object],
     ) -> Channel:
-        """Open a channel; the link has to be up.
+        """Open a channel; the link has to be up, and to have room for it.
 
         :param opened: is called with it when it can be used.
-        :param closed: is called once with it, and with why, at its end: before it was
-            open, by either side, or with the connection.
+        :param closed: is called once with it and why, at its end, open or not.
         """
         assert self._amqp is not None
-        channel = self._amqp.channel(on_open_callback=opened)
-        channel.add_on_close_callback(
-            lambda _, error: self._guard(closed, channel, reasonOf(error))
-        )
+        channel: Channel = self._amqp.channel(on_open_callback=opened)
+
+        def _cbClosed(_: Channel, error: Exception) -> None:
+            channel.ended = partial(self._guard, closed, channel, reasonOf(error))
+
+        channel.add_on_close_callback(_cbClosed)
         return channel
 
     @staticmethod

@@ -40,7 +40,7 @@ from memq.rabbitmq.publishing.lanes import Lane
 from memq.rabbitmq.publishing.making import Making
 from memq.rabbitmq.publishing.message import Message
 from memq.rabbitmq.publishing.outlet import Outlet
-from memq.rabbitmq.publishing.questions import Answer, Questions
+from memq.rabbitmq.publishing.questions import MOST_CHANNELS, Answer, Questions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +94,8 @@ class Publisher:
         self._due: deque[Message] = deque()
         self._number = 0
         self._tick: IDelayedCall | None = None
+        #: Whether what is held is sent some time later.
+        self._isWaiting = False
         self._full: dict[str, float] = {}
 
     def states(self) -> list[LinkState]:
@@ -258,6 +260,9 @@ class Publisher:
         outlet = self._outlet
         if self._link.isUp and (outlet is None or outlet.bornAt < since):
             if outlet is not None:
+                if not self._link.hasRoom(MOST_CHANNELS):
+                    self._flushLater(TICK)
+                    return None
                 self._retire(outlet)
             now = self._clock.seconds()
             self._outlet = Outlet(self._link, now, self._opened, self._closed)
@@ -317,6 +322,15 @@ class Publisher:
         else:
             outlet.close()
 
+    def _flushLater(self, seconds: float) -> None:
+        if not self._isWaiting:
+            self._isWaiting = True
+            self._clock.callLater(seconds, self._cbLater)
+
+    def _cbLater(self) -> None:
+        self._isWaiting = False
+        self._flush()
+
     def _flush(self) -> None:
         for lane in list(self._lanes.values()):
             lane.flush()
@@ -326,7 +340,7 @@ class Publisher:
         if outlet is self._outlet:
             self._outlet = None
             if self._link.isUp:
-                self._clock.callLater(AGAIN, self._flush)
+                self._flushLater(AGAIN)
 
     def linkUp(self) -> None:
         """Open a channel, for what is held and what comes."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: How many are asked at once: a connection has 2,047 channels.
 AT_ONCE = 8
+#: Channels up to which they are asked; the others are for what publishes.
+MOST_CHANNELS = 1_000
 #: How many connections a question may cost.
 LOSSES = 3
 #: Seconds that a node may take to answer.
@@ -117,6 +119,7 @@ class Question:
 
     def _closed(self, channel: Channel, why: str) -> None:
         if self._isOver:
+            self._questions.go()
             return
         if not self._link.isUp:
             # It is asked again, but for what may be why the connection is closed.
@@ -161,13 +164,19 @@ class Questions:
 
     def go(self) -> None:
         """Ask what waits, as far as may be."""
-        while self._waiting and self._link.isUp and len(self._asked) < AT_ONCE:
+        while self._waiting and self._mayAsk():
             question = self._waiting.popleft()
             if question.isWanted() and question.losses < LOSSES:
                 self._asked[question] = self._timer()
                 question.ask(self, self._link)
             else:
                 question.drop()
+
+    def _mayAsk(self) -> bool:
+        """Return whether another one may be asked now."""
+        if not self._link.isUp or len(self._asked) >= AT_ONCE:
+            return False
+        return self._link.hasRoom(MOST_CHANNELS)
 
     def _timer(self) -> Timer | None:
         if not self._isBounded:

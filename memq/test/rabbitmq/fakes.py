@@ -385,7 +385,7 @@ class FakeChannel:
     def close(self) -> None:
         """Close it, soon."""
         self._cluster.log.append("close")
-        self._cluster.events.append(lambda: self.end("200 as asked"))
+        self._cluster.events.append(lambda: self.isOver or self.end("200 as asked"))
 
 
 class FakeLink:

@@ -163,6 +163,38 @@ class OpenTests(OpenReadsTestCase):
             self.cluster.settle()
         self.assertEqual(self.answers[1:], [b"b", b"c", None])
 
+    def test_spareMakeRoom(self) -> None:
+        """Where no more channels may be, those that hold nothing make room."""
+        self.link.most = 3
+        for each in range(7):
+            self.cluster.make(str(each), b"%d" % each)
+        for each in range(3):
+            self.assertEqual(self.told(self.reads.open, b"x%d" % each), [None])
+            self.cluster.make(f"x{each}")
+            self.told(self.reads.open, b"x%d" % each)
+        self.answers = []
+        for each in range(3):
+            self.reads.open(b"%d" % each, self.note)
+        self.cluster.settle()
+        self.assertEqual(self.answers, [b"0", b"1", b"2"])
+        # None of these holds nothing.
+        self.assertEqual(self.told(self.reads.open, b"3"), [TOO_MANY])
+        self.assertEqual(len(self.link.channels), 3)
+
+    def test_spareLost(self) -> None:
+        """What waits for room is asked for on another link when this one is lost."""
+        self.link.most = 1
+        self.cluster.make("other", b"x")
+        self.cluster.make("third", b"y")
+        self.cluster.make("jobs")
+        self.told(self.reads.open, b"jobs")
+        self.reads.open(b"other", self.note)
+        self.reads.open(b"third", self.note)
+        self.link.down()
+        self.link.up()
+        self.cluster.settle()
+        self.assertEqual(self.answers, [None, TOO_MANY, b"x"])
+
 
 class BarrierTests(OpenReadsTestCase):
     """An acknowledgement counts when something behind it has come back."""

@@ -94,6 +94,22 @@ class QueuesTests(AskingTestCase):
         self.link.up()
         self.assertEqual(self.told(self.queues.length, b"other"), [None])
 
+    def test_noRoom(self) -> None:
+        """Where all channels wait for an answer, the first one lets others go on."""
+        self.link.most = 2
+        self.cluster.stuck.add("jobs")
+        for _ in range(2):
+            self.queues.empty(b"jobs", self.note)
+            self.cluster.settle()
+            self.clock.pump([STEP] * 20)
+        self.queues.length(b"other", self.note)
+        self.cluster.settle()
+        self.assertEqual(self.answers, [UNANSWERED] * 2)
+        self.cluster.unstick()
+        self.cluster.settle()
+        self.assertEqual(self.answers, [UNANSWERED] * 2 + [None])
+        self.assertEqual(self.link.channels, [])
+
     def test_unreachable(self) -> None:
         """Without a link it is told so in time."""
         self.link.down()

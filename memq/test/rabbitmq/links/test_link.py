@@ -434,6 +434,19 @@ class ChannelTests(LinkTestCase):
         self.go()
         self.assertEqual(["0 Normal shutdown"], self.closed)
 
+    def test_again(self) -> None:
+        """Whoever is told the end of a channel can have another one for it."""
+        for _ in range(CHANNELS):
+            self.link.channel(lambda _: None, lambda _, why: self.open())
+        self.go()
+        self.assertFalse(self.link.hasRoom())
+        self.rabbit.nodes[0].peers[0].closeChannel(CHANNELS, 406, "PRECONDITION_FAILED")
+        self.go()
+        self.assertEqual([CHANNELS], [each.channel_number for each in self.channels])
+        self.channels[0].close()
+        self.go()
+        self.assertEqual(["0 Normal shutdown"], self.closed)
+
     def test_closed(self) -> None:
         """A channel that the node closes says why; the link stays up."""
         self.open()

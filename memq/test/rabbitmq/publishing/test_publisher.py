@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.rabbitmq.links.abilities import LEAST_CHANNELS
 from memq.rabbitmq.names import NAME_ARGUMENT, encode
+from memq.rabbitmq.publishing import publisher as publishing
 from memq.rabbitmq.publishing.lanes import FULL, TRIAL
 from memq.rabbitmq.publishing.publisher import AGAIN, TICK, Publisher
 from memq.rabbitmq.publishing.questions import ARGUMENTS, AT_ONCE, BOUND
@@ -492,6 +494,69 @@ class MissingTests(PublisherTestCase):
         self.publish(b"1", queue="new")
         self.go()
         self.assertEqual(self.stored(b"1"), self.told)
+
+
+class ChannelMaxTests(PublisherTestCase):
+    """A node that allows few channels."""
+
+    def setUp(self) -> None:
+        """Connect to nodes that allow as few as may be."""
+        super().setUp()
+        self.rabbit.channelMax = LEAST_CHANNELS
+        self.first.kill()
+        self.go(1.0)
+        self.go(1.0)
+
+    def most(self) -> int:
+        """Return how many channels a connection has."""
+        return max(len(peer.channels) for peer in self.rabbit.peers())
+
+    def test_made(self) -> None:
+        """Many queues are made, some at a time."""
+        for number in range(3 * LEAST_CHANNELS):
+            self.publish(b"%d" % number, queue=f"new{number}")
+        self.goOn(0.5)
+        self.assertEqual({b"STORED"}, {reply for _, reply in self.told})
+        self.assertEqual(3 * LEAST_CHANNELS, len(self.told))
+
+    def test_refused(self) -> None:
+        """A queue that refuses, beside many that are silent, leaves room for others."""
+        self.rabbit.declare("full")
+        for number in range(3 * LEAST_CHANNELS):
+            name = f"still{number}"
+            self.rabbit.declare(name)
+            self.rabbit.silent.add(name)
+            self.rabbit.refusing.add("full")
+            self.publish(b"s", queue=name)
+            self.publish(b"f", queue="full")
+            # Both are on the last channel, which is not good enough for one.
+            self.goOn(0.05)
+            self.assertLessEqual(self.most(), LEAST_CHANNELS // 2)
+        self.publish(b"1")
+        self.go()
+        self.assertIn((b"1", b"STORED"), self.told)
+        self.goOn(TIMEOUT + 2 * TICK)
+        full = {reply for body, reply in self.told if body == b"f"}
+        self.assertLessEqual(full, {NOWHERE, UNTAKEN, b"NOT_STORED"})
+        self.assertEqual(6 * LEAST_CHANNELS + 1, len(self.told))
+
+    def test_refusedAgain(self) -> None:
+        """What waits for a channel is sent on the next one that there is room for."""
+        self.rabbit.declare("still")
+        self.rabbit.silent.add("still")
+        self.publish(b"s", queue="still")
+        self.rabbit.refusing.add("q")
+        self.publish(b"1")
+        self.rabbit.run()
+        self.patch(publishing, "MOST_CHANNELS", 1)
+        self.goOn(0.5)
+        self.assertEqual([], self.told)
+        self.assertEqual(1, self.most())
+        self.rabbit.refusing.clear()
+        self.patch(publishing, "MOST_CHANNELS", 1_000)
+        self.publish(b"2")
+        self.go(TICK)
+        self.assertEqual(self.stored(b"1", b"2"), self.told)
 
 
 class RefusedTests(PublisherTestCase):
