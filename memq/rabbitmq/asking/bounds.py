@@ -14,9 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memq.message import Message
-from memq.operations.base import Spent
-from memq.operations.openreads.ending import Ending
-from memq.operations.openreads.openmany import OpenMany
 from memq.rabbitmq.asking.base import STEP, Request
 from memq.rabbitmq.asking.deliveries import End
 from memq.rabbitmq.links.connections import Timer
@@ -39,9 +36,6 @@ LAST = 3 * STEP
 MOMENT = 0.001
 #: What is said of what is not asked, since the time of its command is over.
 TOO_LATE = "the queue servers took too long for what came before: nothing is done"
-
-#: Operations that do a part of their command, and leave the others to their rest.
-_PARTS = OpenMany | Ending
 
 
 def _ignore(_: object) -> None:
@@ -109,14 +103,6 @@ class Bounds:
         self.seconds = clock.seconds
         self.timeout = timeout
         self._clock = clock
-
-    @staticmethod
-    def spent(operation: Operation) -> Spent | None:
-        """Return what an operation shares with others of its command, if it may."""
-        spent = operation.spent
-        if spent is None and isinstance(operation, _PARTS):
-            spent = operation.spent = Spent()
-        return spent
 
     def isOver(self, operation: Operation) -> bool:
         """Return whether the time of a command of several operations is over."""

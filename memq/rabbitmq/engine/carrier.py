@@ -164,17 +164,10 @@ class Carrier:
         elif operation.hasFailed():
             self.scheduler.ended([operation])
         elif self._gate.isOpen(operation):
-            self._begin(begin, self._since(operation), operation)
+            self._begin(begin, self.scheduler.begin(operation), operation)
         else:
-            since = self._since(operation)
+            since = self.scheduler.begin(operation)
             self._gate.wait(operation, partial(self._begin, begin, since, operation))
-
-    def _since(self, operation: Operation) -> float:
-        """Return since when the time of an operation's command counts."""
-        spent = self._bounds.spent(operation)
-        if spent is None:
-            return self._bounds.seconds()
-        return self.scheduler.begin(operation, spent)
 
     def _begin(
         self,

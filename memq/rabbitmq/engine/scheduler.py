@@ -26,6 +26,9 @@ from typing import TYPE_CHECKING, cast
 
 from memq.broker.groupcommit import finish
 from memq.broker.session import UNDELIVERED_BYTES, State, sessionOf
+from memq.operations.base import Spent
+from memq.operations.openreads.ending import Ending
+from memq.operations.openreads.openmany import OpenMany
 from memq.operations.pushes import AddPart, Push, PushLarge, Release
 from memq.operations.reads import Read
 from memq.rabbitmq.waiting import WatchedLines
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
     from memq.broker.session import Session
     from memq.message import Message
-    from memq.operations.base import Operation, Spent
+    from memq.operations.base import Operation
     from memq.rabbitmq.waiting import Watch
 
 #: Seconds between two looks at lines.
@@ -47,6 +50,8 @@ LOOKS = 50
 
 #: What may be under way beside others of its kind.
 _OVERLAPPING = Push, PushLarge, AddPart, Release
+#: What does a part of its command, and leaves the others to its rest.
+_PARTS = OpenMany, Ending
 
 
 class Scheduler:
@@ -177,10 +182,15 @@ class Scheduler:
         self._current = None
         self._suspend(session)
 
-    def begin(self, operation: Operation, spent: Spent) -> float:
-        """Note that an operation shares its time; return since when that counts."""
+    def begin(self, operation: Operation) -> float:
+        """Return since when the time of an operation's command counts, from now on."""
+        now, spent = self._clock.seconds(), operation.spent
+        if spent is None:
+            if not isinstance(operation, _PARTS):
+                return now
+            spent = operation.spent = Spent()
         self._spending[sessionOf(operation)] = spent
-        return spent.begin(self._clock.seconds())
+        return spent.begin(now)
 
     def join(self, operation: Operation) -> None:
         """Let the next operation of a session be under way beside what is so."""
