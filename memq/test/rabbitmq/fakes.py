@@ -385,7 +385,12 @@ class FakeChannel:
     def close(self) -> None:
         """Close it, soon."""
         self._cluster.log.append("close")
-        self._cluster.events.append(lambda: self.isOver or self.end("200 as asked"))
+
+        def _answer() -> None:
+            if not self.isOver:
+                self.end("200 as asked")
+
+        self._cluster.events.append(_answer)
 
 
 class FakeLink:
