@@ -141,6 +141,14 @@ class Channel:
         )
 
 
+def freeOne(wanted: Channel | None, channels: list[Channel]) -> Channel | None:
+    """Return a channel that an open may go over; None if there is none now."""
+    for channel in [wanted] if wanted in channels else channels:
+        if channel is not None and channel.isOpen and channel.opening is None:
+            return channel
+    return None
+
+
 class Watcher(Protocol):
     """Has consumers on channels."""
 

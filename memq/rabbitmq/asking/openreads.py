@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from memq.errors import StoreError
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import Deadlines, isMissing, nameOf
-from memq.rabbitmq.asking.deliveries import Channel, End, Open
+from memq.rabbitmq.asking.deliveries import Channel, End, Open, freeOne
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -232,7 +232,7 @@ class OpenReads:
             if line[0].isOver:
                 line.popleft()
                 continue
-            channel = self._freeOne(line[0].channel, channels)
+            channel = freeOne(line[0].channel, channels)
             if channel is None:
                 break
             self._send(channel, line.popleft())
@@ -248,10 +248,7 @@ class OpenReads:
                     request.answer(StoreError(TOO_MANY))
 
     def _makeRoom(self) -> bool:
-        """Close a channel that has nothing to do; return whether one will have ended.
-
-        Its end lets those go on that wait for it, one line for each.
-        """
+        """Close what has nothing to do; return whether each line that waits has one."""
         waiting = sum(queue not in self._channels for queue in self._lines)
         if self._spare and len(self._closing) < waiting:
             self._close(next(iter(self._spare)))
@@ -261,14 +258,6 @@ class OpenReads:
         self._forget(channel)
         self._closing.add(channel.amqp)
         channel.amqp.close()
-
-    @staticmethod
-    def _freeOne(wanted: Channel | None, channels: list[Channel]) -> Channel | None:
-        """Return a channel that an open may go over; None if there is none now."""
-        for channel in [wanted] if wanted in channels else channels:
-            if channel is not None and channel.isOpen and channel.opening is None:
-                return channel
-        return None
 
     def _openChannel(self, queue: bytes) -> None:
         channel = Channel(queue)
