@@ -109,6 +109,10 @@ class Bounds:
         spent = operation.spent
         return spent is not None and spent.total(self.seconds()) >= self.timeout
 
+    def pause(self, seconds: float) -> Ask:
+        """Return what is answered so much later, for steps that wait."""
+        return lambda done: self._clock.callLater(seconds, done, None)
+
     def inTime(
         self,
         steps: Steps,

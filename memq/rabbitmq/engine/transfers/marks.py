@@ -36,9 +36,13 @@ ARGUMENTS: dict[str, Any] = {
     "x-overflow": "drop-head",
     "x-expires": KEPT,
 }
+#: Looks for a mark that is not there, and seconds between two: another front end may
+#: look at it, for some milliseconds.  If there is none then, a front end has died that
+#: had made its queue.
+LOOKS, STEP = 5, 0.2
 #: Who has written it, the two lines, and whether the first is the last of all.
 _MARK = Struct(">8sQQB")
-#: What is said when somebody else reads or writes the mark.
+#: What is said when somebody else writes the mark.
 SAME = "another client imports the same"
 #: What is said when the mark is none.
 UNKNOWN = "the queue servers do not tell how far it is"
@@ -107,8 +111,13 @@ class Marks:
             self._publisher.forget(nameOf(queue).queue)
             return None
         found = yield opening(self._openReads, queue)
+        for _ in range(LOOKS):
+            if found is not None:
+                break
+            yield self._queues.bounds.pause(STEP)
+            found = yield opening(self._openReads, queue)
         if not isinstance(found, Message):
-            return found or ImportRefused(SAME)
+            return found
         yield ending(self._openReads.giveBack, queue, [found.sequence])
         return Mark.unpack(found.body) or ImportRefused(UNKNOWN)
 

@@ -286,9 +286,6 @@ class NoAnswerTests(ImportTestCase):
 
     def test_read(self) -> None:
         """Nor when the mark itself is not to be had, or is none."""
-        self.cluster.make(MARK)
-        same = refused(ImportRefused(SAME))
-        self.assertEqual(self.ask(begin()), [same])
         self.cluster.make(MARK, b"x")
         unknown = refused(ImportRefused(UNKNOWN))
         self.assertEqual(self.ask(begin()), [unknown])
@@ -296,6 +293,28 @@ class NoAnswerTests(ImportTestCase):
         self.client.send(begin())
         self.front.pass_(6)
         self.assertEqual(self.client.replies(), [refused(UNANSWERED)])
+
+    def test_looked(self) -> None:
+        """Another one may look at the mark meanwhile: it is looked for again."""
+        self.ask(begin(), first(A, Reached(3)))
+        self.client.leave()
+        self.front.settle()
+        queue = self.cluster.queues[MARK]
+        mark = queue.popleft()
+        self.client = self.front.client()
+        self.client.send(begin())
+        self.front.pass_(0.3)
+        queue.append(mark)
+        self.front.pass_(0.2)
+        self.assertEqual(self.client.replies(), IMPORTED[3])
+
+    def test_noMark(self) -> None:
+        """Nothing is imported if there is no mark though there is a queue for it."""
+        self.cluster.make(MARK)
+        self.client.send(begin(), first(A, Reached(3)))
+        self.front.pass_(2.2)
+        self.assertEqual(self.client.replies(), IMPORTED[0, 3])
+        self.told(3)
 
     def stuckAt(self, asked: str, queue: str) -> None:
         """Let a queue answer nothing any more once it was asked something."""
