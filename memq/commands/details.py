@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import partial
-from itertools import compress
-from typing import TYPE_CHECKING
+from itertools import compress, repeat
+from typing import TYPE_CHECKING, Any
 
 from memq.commands.gets import renderRest
 from memq.config.settings import inForce
@@ -22,11 +22,10 @@ from memq.wire.figures import FIGURES, QueueFigures, formatKestrel, formatMessag
 from memq.wire.forms import END
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from memq.access.rights import Rights
     from memq.commands.dialogue import Dialogue
-    from memq.figures import QueueDetail
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
     from memq.policy.effective import Policies
@@ -79,31 +78,34 @@ class Details:
         self, store: IQueueStore, queues: Iterable[bytes]
     ) -> Iterator[QueueFigures]:
         """Yield what is to be told of some queues, of those that there are."""
-        now = int(self._timeOfDay() * 1000)
-        hasRules = self._policies.isActive
-        for detail in store.details(queues).rows():
-            figures = self._figures(detail, now)
+        columns = store.details(queues).columns
+        names = columns[0]
+        rules: Iterable[Sequence[tuple[str, str]]] = repeat(())
+        if self._policies.isActive:
+            rules = map(self._rule, names)
+        figures = self._figures(columns)
+        for name, refused, rule, row in zip(
+            names, map(self._refused, names), rules, figures, strict=False
+        ):
+            told = [*row, *refused]
             if self._isKnown is not None:
-                figures = list(compress(figures, self._isKnown))
-            rules = self._rule(detail.name) if hasRules else ()
-            yield QueueFigures(detail.name, figures, rules, self._known)
+                told = list(compress(told, self._isKnown))
+            yield QueueFigures(name, told, rule, self._known)
 
-    def _figures(self, detail: QueueDetail, now: int) -> list[int]:
-        return [
-            detail.items,
-            detail.bytes,
-            max(0, now - detail.headTime) if detail.headTime else 0,
-            detail.pushed,
-            detail.taken,
-            detail.closed,
-            detail.expired,
-            detail.discarded,
-            detail.open,
-            self._waiters(detail.name),
-            detail.delayed,
-            detail.returns,
-            *self._refused(detail.name),
+    def _figures(self, columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, ...]]:
+        """Return the figures of each queue but for what it refused."""
+        now = int(self._timeOfDay() * 1000)
+        names, items, size, opened, delayed, pushed, taken, closed, expired = columns[
+            :9
         ]
+        discarded, returns, _, _, heads, _ = columns[9:]
+        ages = [max(0, now - head) if head else 0 for head in heads]
+        waiters = map(self._waiters, names)
+        return zip(
+            *(items, size, ages, pushed, taken, closed, expired, discarded),
+            *(opened, waiters, delayed, returns),
+            strict=True,
+        )
 
     def head(self, queue: bytes, store: IQueueStore) -> bytes:
         """Return what is told of the message that a read would find next.

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from memq.figures import Columns
 from memq.message import Message
+from memq.storage.row import NO_REST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from memq.errors import QueueError
     from memq.figures import Heads
@@ -28,7 +29,10 @@ def inColumns(queues: Iterable[Queue | None], peek: Peek, heads: Heads) -> Colum
         return Columns.of((), seen)
     *columns, rests = zip(*rows, strict=True)
     names, items, size, opened, pushed, taken, closed, times, used = columns
-    rest = zip(*rests, strict=True)
+    if rests.count(NO_REST) == len(rests):
+        rest: Iterable[Sequence[int]] = [(0,) * len(rests)] * len(NO_REST)
+    else:
+        rest = zip(*rests, strict=True)
     expired, discarded, returns, _, delayed, limits, paused, _ = rest
     return Columns(
         seen,
@@ -43,38 +47,39 @@ def _rows(
     queues: Iterable[Queue | None], peek: Peek, heads: Heads
 ) -> tuple[int, list[tuple[Any, ...]]]:
     """Return how many queues were seen, and what there is of each."""
-    late, left = heads.late, heads.most
-    count = 0
+    now, late, left = heads
+    gone = 0
     rows = []
     # In one loop and without calls: there may be 100,000 queues.
     for queue in queues:
         if queue is None:
-            count += 1
+            gone += 1
             continue
-        taken, reads = queue.taken, queue.reads
-        opened = 0 if reads is None else len(reads.hidden)
-        items, time = queue.pushed - taken - opened, 0
+        pushed, taken, reads = queue.pushed, queue.taken, queue.reads
+        opened, items = 0, pushed - taken
+        if reads is not None:
+            opened = len(reads.hidden)
+            items -= opened
         if items > 0:
             seen = queue.seen
-            if (
-                seen is None
-                or seen[0] != queue.head
-                or seen[1] != taken
-                or reads is not None
-            ) and (seen is None or not late or heads.now - seen[3] >= late):
+            if seen is None or (
+                (seen[1] != taken or seen[0] != queue.head or reads is not None)
+                and (not late or now - seen[3] >= late)
+            ):
                 if not left:
                     break
                 left -= 1
-                seen = _look(queue, peek, heads.now)
+                seen = _look(queue, peek, now)
             time = seen[2]
-        count += 1
+        else:
+            time = 0
         rows.append(
             (
                 queue.name,
                 items,
                 queue.bytes,
                 opened,
-                queue.pushed,
+                pushed,
                 taken,
                 queue.closed,
                 time,
@@ -82,7 +87,7 @@ def _rows(
                 queue.rest,
             )
         )
-    return count, rows
+    return gone + len(rows), rows
 
 
 def _look(queue: Queue, peek: Peek, now: float) -> tuple[int, int, int, float]:
