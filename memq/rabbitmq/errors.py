@@ -23,6 +23,15 @@ class Unsure(StoreError):
         super().__init__(f"{why}: it may be stored or not")
 
 
+class TooLarge(StoreError):
+    """A message is larger than the nodes take."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"the queue servers take no more than {most} bytes: nothing is stored"
+        )
+
+
 class ClusterFull(StoreError):
     """The nodes take no messages for now."""
 

@@ -97,7 +97,10 @@ class Changes:
 
     def _delete(self, operation: Delete, view: View) -> Steps:
         queue = operation.queue
+        name = nameOf(queue).queue
+        self._publisher.beginDelete(name)
         found = yield partial(self._queues.delete, queue)
+        self._publisher.endDelete(name)
         self.heard(DELETED, queue)
         if isinstance(found, QueueError):
             return found

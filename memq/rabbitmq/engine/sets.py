@@ -45,6 +45,12 @@ class Publisher(Protocol):
     def make(self, name: names.Name, limit: int, told: Callable[[Any], object]) -> None:
         """Make a queue; ``told`` is called with whether it is new, or with an error."""
 
+    def beginDelete(self, queue: str) -> object:
+        """Note that a queue is deleted from here: a set may make it anew."""
+
+    def endDelete(self, queue: str) -> object:
+        """Note that this is answered."""
+
     def forget(self, queue: str) -> object:
         """Note that a queue was deleted."""
 

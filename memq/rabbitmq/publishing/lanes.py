@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.logger import Logger
 
 from memq.errors import NotStored, Refusing
-from memq.rabbitmq.errors import ClusterFull, Disagreed, QueueGone, Unreachable, Unsure
+from memq.rabbitmq.errors import (
+    ClusterFull,
+    Disagreed,
+    QueueGone,
+    TooLarge,
+    Unreachable,
+    Unsure,
+)
 from memq.rabbitmq.names import decode
 from memq.rabbitmq.publishing.message import Fate
 from memq.rabbitmq.publishing.questions import Answer
@@ -34,6 +41,9 @@ TRIAL, FULL = 1.0, 2.0
 #: Seconds before it is sent again, after the first refusal; they double.  Without a
 #: leader there is nothing for 0.25 to 0.6 s.
 SOONEST, LATEST = 0.02, 0.3
+#: Seconds for which nodes may be of two minds: they hear one after the other that a
+#: queue is made or deleted.  Then one is left, which costs all sets their connection.
+DOUBT = 0.25
 
 _log = Logger()
 
@@ -48,11 +58,15 @@ class State(Enum):
 
 
 class Host(Protocol):
-    """What a lane asks of who publishes."""
+    """What a lane asks of who publishes.
 
-    @property
-    def known(self) -> set[str]:
-        """The names of queues that have confirmed a message."""
+    :ivar limit: how many bytes a message may have; None if nothing is known.
+    """
+
+    limit: int | None
+
+    def confirmed(self, queue: str) -> None:
+        """Note that a queue is there, and is not to be made again in silence."""
 
     def seconds(self) -> float:
         """Return the time."""
@@ -115,6 +129,8 @@ class Lane:
         #: How often it was refused, and was not known to a node though it is there,
         #: one after the other.
         self._refusals = self._doubts = 0
+        #: Since when it is not known to a node though it is there.
+        self._doubtedAt = 0.0
         #: Whether it was made for what is held.
         self._isMade = False
 
@@ -137,6 +153,10 @@ class Lane:
             message = self._held.popleft()
             if message.isTold:
                 # It came late, behind one with more time: its own queue was made first.
+                continue
+            limit = self._host.limit
+            if limit is not None and message.size > limit:
+                message.tell(TooLarge(limit))
                 continue
             try:
                 outlet.send(message)
@@ -196,10 +216,14 @@ class Lane:
         if fate is Fate.STORED:
             self._refusals = self._doubts = 0
             self._isMade = False
-            self._host.known.add(self.queue)
+            self._host.confirmed(self.queue)
             message.tell(None)
         elif fate is Fate.LOST:
             message.tell(Unsure(f"the queue server was lost ({why})"))
+        elif fate is Fate.TOO_LARGE:
+            message.tell(TooLarge(int(why)))
+        elif fate is Fate.UNSEEN:
+            self._gather(message)
         elif fate is Fate.RETURNED:
             self._gather(message)
             self._isMissing = True
@@ -249,9 +273,16 @@ class Lane:
             if answer is Answer.MADE:
                 self._dropOld()
             self._isMade |= answer is Answer.MADE
-            self._doubts += answer is Answer.THERE
+            now = self._host.seconds()
+            if answer is Answer.THERE:
+                self._doubts += 1
+                self._doubtedAt = now if self._doubts == 1 else self._doubtedAt
             if self._doubts < 2:
                 self.flush()
+                return
+            if now - self._doubtedAt < DOUBT:
+                self._state = State.PAUSING
+                self._host.later(DOUBT / 4, self._again)
                 return
             self._doubts = 0
             if self._isMade:

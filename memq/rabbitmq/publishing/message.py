@@ -26,6 +26,10 @@ class Fate(Enum):
     RETURNED = auto()
     #: The queue is full, or the channel has lost its leader.
     REFUSED = auto()
+    #: It is too large, and its channel was closed for it.
+    TOO_LARGE = auto()
+    #: The channel was closed before: the node has not looked at it.
+    UNSEEN = auto()
     #: Nobody knows.
     LOST = auto()
 
@@ -58,6 +62,7 @@ class Message:
         when it was.
     :ivar isSent: whether it is sent and not settled.
     :ivar makes: whether its queue is made for it.
+    :ivar size: the bytes of its body, also when that is let go of.
     :ivar refusedAt: when it was refused first.
     """
 
@@ -73,6 +78,7 @@ class Message:
         "makes",
         "number",
         "refusedAt",
+        "size",
         "told",
     )
 
@@ -88,6 +94,7 @@ class Message:
     ) -> None:
         """Take what is to be sent."""
         self.lane, self.body, self.headers = lane, body, headers
+        self.size = len(body)
         self.expiration = expiration
         self.told: Callable[[QueueError | None], object] | None = told
         self.number, self.deadline = number, deadline

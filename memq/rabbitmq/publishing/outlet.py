@@ -2,10 +2,15 @@
 
 Each message has its number on the channel as its message id, for a returned message is
 told by that and by nothing else.  A return comes before the confirm of its message.
+
+All queues share a channel, and a message that is larger than the node takes costs it.
+What was published before that may be stored or not.  What was published behind it was
+not looked at, for a node drops what comes on a channel that it closes.
 """
 
 from __future__ import annotations
 
+import re
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +23,16 @@ if TYPE_CHECKING:
 
     from memq.rabbitmq.links.link import Link
     from memq.rabbitmq.publishing.message import Message
+
+
+#: How a node says that a message is too large, and how large one may be.
+_TOO_LARGE = re.compile(r"^406 .*\bmessage size \d+ .*\bmax size (\d+)")
+
+
+def limitIn(why: str) -> int | None:
+    """Return how many bytes a message may have, if a channel was closed for that."""
+    found = _TOO_LARGE.match(why)
+    return None if found is None else int(found[1])
 
 
 class Outlet:
@@ -106,8 +121,14 @@ class Outlet:
     def _closed(self, channel: Channel, why: str) -> None:
         self.isOpen = False
         lost, self._unsettled = self._unsettled, {}
+        limit, fate = limitIn(why), Fate.LOST
         for number, message in lost.items():
-            # Nothing is stored of what was returned, confirmed or not.
-            fate = Fate.RETURNED if number in self._returned else Fate.LOST
-            message.lane.settled(message, fate, why)
+            if fate is Fate.LOST and limit is not None and message.size > limit:
+                fate = Fate.UNSEEN
+                message.lane.settled(message, Fate.TOO_LARGE, str(limit))
+            elif number in self._returned:
+                # Nothing is stored of it, confirmed or not.
+                message.lane.settled(message, Fate.RETURNED, why)
+            else:
+                message.lane.settled(message, fate, why)
         self._toldClosed(self, why)

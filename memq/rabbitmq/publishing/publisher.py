@@ -10,6 +10,8 @@ majority has synced it then.  Any number is under way.  What else can happen to 
 - It is refused (nack): the queue is full, or the channel has lost the queue's leader,
   and refuses for good.  These cannot be told apart.  So it is sent again, on a channel
   opened since, for a second; then the queue is full.
+- It is too large for the nodes, which costs its channel: it is not stored.  What was
+  published behind it is sent again.  How large one may be is known then.
 - Its channel or connection is lost, or nothing comes in time: it may be stored or not.
 - It was not sent in time, or was returned or refused last: nothing is stored.
 
@@ -25,7 +27,7 @@ it is until it would be moved; what is then said of it is dropped.
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import gatherResults
@@ -39,7 +41,7 @@ from memq.rabbitmq.publishing.delays import Delays
 from memq.rabbitmq.publishing.lanes import Lane
 from memq.rabbitmq.publishing.making import Making
 from memq.rabbitmq.publishing.message import Message
-from memq.rabbitmq.publishing.outlet import Outlet
+from memq.rabbitmq.publishing.outlet import Outlet, limitIn
 from memq.rabbitmq.publishing.questions import MOST_CHANNELS, Answer, Questions
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class Publisher:
     """What publishes; see above.
 
     :ivar known: the names of queues that have confirmed a message.
+    :ivar limit: how many bytes a message may have; None if nothing is known.
     """
 
     def __init__(
@@ -78,6 +81,9 @@ class Publisher:
         :param timeout: seconds within which each message is told.
         """
         self.known: set[str] = set()
+        self.limit: int | None = None
+        #: Queues that are being deleted from here, each as often as it is.
+        self._deleting: Counter[str] = Counter()
         self._clock, self._timeout = clock, timeout
         self._link = Link(clock, cluster, "sets", self, randomly)
         self._declaring = Declaring(clock, cluster, self._nodeName, randomly)
@@ -217,6 +223,25 @@ class Publisher:
         bound = self._clock.callLater(self._timeout, _tell, late)
         self._making.make(name, _cbMade, lambda: not isTold)
 
+    def beginDelete(self, queue: str) -> None:
+        """Take note that a queue is deleted from here: a set may make it anew.
+
+        :param queue: its name in RabbitMQ.
+        """
+        self._deleting[queue] += 1
+        self.forget(queue)
+
+    def endDelete(self, queue: str) -> None:
+        """Take note that this is answered."""
+        self._deleting[queue] -= 1
+        if not self._deleting[queue]:
+            del self._deleting[queue]
+
+    def confirmed(self, queue: str) -> None:
+        """Note that a queue is there, and is not to be made again in silence."""
+        if queue not in self._deleting:
+            self.known.add(queue)
+
     def forget(self, queue: str) -> None:
         """Take note that a queue was deleted from here: it may be declared again.
 
@@ -337,6 +362,7 @@ class Publisher:
 
     def _closed(self, outlet: Outlet, why: str) -> None:
         self._former.discard(outlet)
+        self.limit = limitIn(why) or self.limit
         if outlet is self._outlet:
             self._outlet = None
             if self._link.isUp:
@@ -353,6 +379,8 @@ class Publisher:
 
     def linkDown(self, why: str) -> None:
         """Wait: what was sent is told, what is held is sent on the next connection."""
+        # That may be to a node with another one.
+        self.limit = None
         self._questions.down()
 
     def linkBlocked(self, why: str | None) -> None:

@@ -57,6 +57,7 @@ class FakeCluster:
     :ivar forbidden: why queues may not be declared; empty if they may.
     :ivar fatal: why a connection is closed that declares a queue; empty for no such.
     :ivar channelMax: how many channels a connection may have.
+    :ivar largest: how many bytes a message may have.
     :ivar lacking: names of capabilities that nodes do not offer.
     :ivar commands: the names of methods that came, in order, but for publishes.
     """
@@ -70,7 +71,7 @@ class FakeCluster:
         self.silent: set[str] = set()
         self.apart: set[str] = set()
         self.forbidden = self.fatal = ""
-        self.channelMax = 2047
+        self.channelMax, self.largest = 2047, 2**27
         self.lacking: set[str] = set()
         self.commands: list[str] = []
         self.nodes = [FakeNode(self, f"node{each}:5672") for each in range(size)]
@@ -251,13 +252,21 @@ class FakePeer:
             elif isinstance(one, frame.Method):
                 self._method(one.channel_number, one.method)
             elif isinstance(one, frame.Header):
-                channel = self.channels[one.channel_number]
-                channel.properties, channel.size = one.properties, one.body_size
-                self._content(one.channel_number, channel)
+                self._header(one.channel_number, one)
             elif isinstance(one, frame.Body):
-                channel = self.channels[one.channel_number]
-                channel.body += one.fragment
-                self._content(one.channel_number, channel)
+                self._body(one.channel_number, one)
+
+    def _header(self, number: int, one: Any) -> None:
+        channel = self.channels.get(number)
+        if channel is not None:
+            channel.properties, channel.size = one.properties, one.body_size
+            self._content(number, channel)
+
+    def _body(self, number: int, one: Any) -> None:
+        channel = self.channels.get(number)
+        if channel is not None:
+            channel.body += one.fragment
+            self._content(number, channel)
 
     def _start(self) -> None:
         lacking = self.cluster.lacking
@@ -406,6 +415,11 @@ class FakePeer:
 
     def _content(self, number: int, channel: FakeChannel) -> None:
         if len(channel.body) < channel.size:
+            return
+        if channel.size > self.cluster.largest:
+            words = "message size {} is larger than configured max size {}"
+            words = words.format(channel.size, self.cluster.largest)
+            self.closeChannel(number, 406, f"PRECONDITION_FAILED - {words}")
             return
         channel.published += 1
         tag, name = channel.published, channel.publish.routing_key

@@ -118,6 +118,14 @@ class FakePublisher:
         """Note that a queue has room again."""
         self._cluster.log.append(f"room {queue}")
 
+    def beginDelete(self, queue: str) -> None:
+        """Note that a queue is deleted."""
+        self._cluster.log.append(f"deleting {queue}")
+
+    def endDelete(self, queue: str) -> None:
+        """Note that this is answered."""
+        self._cluster.log.append(f"deleted {queue}")
+
     def forget(self, queue: str) -> None:
         """Note that a queue was deleted."""
         self._cluster.log.append(f"forget {queue}")

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.rabbitmq.links.abilities import LEAST_CHANNELS
 from memq.rabbitmq.names import NAME_ARGUMENT, encode
 from memq.rabbitmq.publishing import publisher as publishing
-from memq.rabbitmq.publishing.lanes import FULL, TRIAL
+from memq.rabbitmq.publishing.lanes import DOUBT, FULL, TRIAL
 from memq.rabbitmq.publishing.publisher import AGAIN, TICK, Publisher
 from memq.rabbitmq.publishing.questions import ARGUMENTS, AT_ONCE, BOUND
 from memq.test.support.fakerabbit import FakeCluster
@@ -258,6 +258,147 @@ class UnsureTests(PublisherTestCase):
         self.assertIn("cannot be sent: nothing is stored", str(told[0]))
         self.assertEqual(self.stored(b"1"), self.told)
         self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+
+class SharedTests(PublisherTestCase):
+    """Sets share a channel: what one does wrong is told to the others as it is."""
+
+    LARGE = b"x" * 100
+
+    def setUp(self) -> None:
+        """Have a second queue, and nodes that take small messages."""
+        super().setUp()
+        self.rabbit.declare("r")
+        self.rabbit.largest = 10
+
+    def tooLarge(self, body: bytes = LARGE) -> tuple[bytes, bytes]:
+        """Return what is told of a message that is too large."""
+        why = b"SERVER_ERROR the queue servers take no more than 10 bytes: "
+        return body, why + b"nothing is stored"
+
+    def test_tooLarge(self) -> None:
+        """What came before one that is too large is unsure; what came behind is set."""
+        self.rabbit.silent.update("qr")
+        self.publish(b"1")
+        self.publish(b"2", queue="r")
+        self.publish(self.LARGE, b"3")
+        self.publish(b"4", queue="r")
+        self.publish(self.LARGE + b"!", b"5")
+        self.rabbit.run()
+        self.rabbit.silent.clear()
+        self.goOn(AGAIN + 0.05)
+        told = dict(self.told)
+        self.assertEqual(7, len(self.told))
+        for body in b"1", b"2":
+            self.assertTrue(told[body].endswith(b"it may be stored or not"), told)
+        self.assertEqual(
+            [(b"3", b"STORED"), (b"4", b"STORED"), (b"5", b"STORED")],
+            [(body, told[body]) for body in (b"3", b"4", b"5")],
+        )
+        self.assertIn(self.tooLarge(), self.told)
+        self.assertIn(self.tooLarge(self.LARGE + b"!"), self.told)
+        self.assertEqual([b"1", b"3", b"5"], self.rabbit.bodies("q"))
+        self.assertEqual([b"2", b"4"], self.rabbit.bodies("r"))
+
+    def test_tooLargeAgain(self) -> None:
+        """From then on such ones cost no channel, until the connection is another."""
+        self.publish(self.LARGE)
+        self.goOn(AGAIN)
+        opened = self.rabbit.commands.count("Channel.Open")
+        self.publish(b"1", self.LARGE, b"2")
+        self.go()
+        stored = self.stored(b"1", b"2")
+        self.assertEqual([self.tooLarge()] * 2, [self.told[0], self.told[1]])
+        self.assertEqual(stored, self.told[2:])
+        self.assertEqual(opened + 1, self.rabbit.commands.count("Channel.Open"))
+        self.rabbit.largest = 1_000
+        self.first.kill()
+        self.go()
+        self.publish(self.LARGE)
+        self.goOn(AGAIN)
+        self.assertEqual((self.LARGE, b"STORED"), self.told[-1])
+
+    def test_tooLargeLate(self) -> None:
+        """So it is when all of them were told before that time was over."""
+        self.first.isStill = True
+        self.publish(b"1", self.LARGE, b"2")
+        self.goOn(TIMEOUT + TICK)
+        self.assertEqual([(b"1", LATE), (self.LARGE, LATE), (b"2", LATE)], self.told)
+        self.first.isStill = False
+        self.publish(b"3")
+        self.goOn(AGAIN + 0.05)
+        self.assertEqual(self.stored(b"3"), self.told[3:])
+        self.assertEqual([b"1", b"3"], self.rabbit.bodies("q"))
+
+    def test_returned(self) -> None:
+        """What was returned before has no queue yet, and is set when it has."""
+        self.first.peers[0].withholds = True
+        self.publish(b"1", queue="new")
+        self.publish(self.LARGE)
+        self.publish(b"2", queue="new")
+        self.rabbit.run()
+        self.goOn(0.2)
+        self.assertEqual([self.tooLarge(), *self.stored(b"1", b"2")], self.told)
+        self.assertEqual([b"1", b"2"], self.rabbit.bodies("new"))
+
+    def test_fatal(self) -> None:
+        """A set that costs the connection leaves others unsure, or waiting."""
+        self.rabbit.silent.add("q")
+        self.rabbit.refusing.add("r")
+        self.publish(b"1", b"2")
+        self.publish(b"3", queue="r")
+        self.rabbit.run()
+        self.first.peers[0].close(541, "INTERNAL_ERROR - queue is deleted")
+        self.rabbit.refusing.clear()
+        self.rabbit.silent.clear()
+        self.rabbit.run()
+        self.publish(b"4")
+        self.goOn(0.5)
+        told = dict(self.told)
+        for body in b"1", b"2":
+            self.assertIn(b"lost (541 INTERNAL_ERROR - queue is deleted)", told[body])
+            self.assertTrue(told[body].endswith(b": it may be stored or not"))
+        self.assertEqual((b"STORED", b"STORED"), (told[b"3"], told[b"4"]))
+        self.assertEqual(4, len(self.told))
+
+
+class DeletedTests(PublisherTestCase):
+    """Sets to a queue that is being deleted."""
+
+    def test_deleting(self) -> None:
+        """A set that finds it gone makes it anew, also if one was confirmed before."""
+        self.publish(b"1")
+        self.go()
+        self.publisher.beginDelete("q")
+        self.publisher.beginDelete("q")
+        self.publish(b"2")
+        self.go()
+        del self.rabbit.queues["q"]
+        self.publish(b"3")
+        self.go()
+        self.assertEqual(self.stored(b"1", b"2", b"3"), self.told)
+        self.assertEqual([b"3"], self.rabbit.bodies("q"))
+        self.publisher.endDelete("q")
+        self.publish(b"4")
+        self.go()
+        self.assertEqual(set(), self.publisher.known)
+        self.publisher.endDelete("q")
+        self.publish(b"5")
+        self.go()
+        self.assertEqual({"q"}, self.publisher.known)
+
+    def test_elsewhere(self) -> None:
+        """While other nodes have not heard of it, no connection is given up for it."""
+        self.first.unknown.add("q")
+        [peer] = self.first.peers
+        self.publish(b"1")
+        self.goOn(DOUBT / 2)
+        self.assertEqual([], self.told)
+        del self.rabbit.queues["q"]
+        self.first.unknown.clear()
+        self.goOn(DOUBT / 2)
+        self.assertEqual(self.stored(b"1"), self.told)
+        self.assertEqual([peer], self.first.peers)
 
 
 class BlockedTests(PublisherTestCase):
