@@ -686,8 +686,10 @@ class ChannelMaxTests(PublisherTestCase):
         self.rabbit.declare("still")
         self.rabbit.silent.add("still")
         self.publish(b"s", queue="still")
-        self.rabbit.refusing.add("q")
+        self.rabbit.declare("r")
+        self.rabbit.refusing.update("qr")
         self.publish(b"1")
+        self.publish(b"3", queue="r")
         self.rabbit.run()
         self.patch(publishing, "MOST_CHANNELS", 1)
         self.goOn(0.5)
@@ -697,7 +699,7 @@ class ChannelMaxTests(PublisherTestCase):
         self.patch(publishing, "MOST_CHANNELS", 1_000)
         self.publish(b"2")
         self.go(TICK)
-        self.assertEqual(self.stored(b"1", b"2"), self.told)
+        self.assertEqual(self.stored(b"1", b"2", b"3"), sorted(self.told))
 
 
 class RefusedTests(PublisherTestCase):
