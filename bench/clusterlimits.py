@@ -10,9 +10,12 @@ memory that they never say that they have none.  `--write` puts it into docs/clu
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import resource
 import threading
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +24,7 @@ from bench.measure import progress
 from bench.sections import put
 from bench.tables import table
 from bench.workspace import ROOT
-from testkit.waiters import Waiters, openFiles, percentile
+from testkit.waiters import EVERYBODY, Waiters, openFiles, percentile
 from testkit.wire import Wire
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ MEGABYTE = 1 << 20
 WAITERS, QUEUES = 10_000, 1000
 #: Messages that are set singly, and milliseconds in which nothing happens.
 SINGLE, NOTHING = 300, 10_000
+
+#: Seconds that metrics may take, on nodes that are slow to tell of their queues.
+SCRAPE = 30.0
 
 #: Clients with a large body, its bytes, the queues, and seconds that all may take.
 CLIENTS, SIZE, LARGE_QUEUES, PATIENCE = 64, 16 * MEGABYTE, 8, 540.0
@@ -49,7 +55,7 @@ def waiting(front: Front) -> Facts:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     count = min(WAITERS, openFiles(WAITERS + 500) - 500)
     before, began = front.residentNow(), time.monotonic()
-    waiters = Waiters(front.connect, count, QUEUES)
+    waiters = FrontWaiters(front, count, QUEUES)
     progress(f"{count:,} wait after {time.monotonic() - began:.0f} s")
     try:
         grown = front.residentNow() - before
@@ -84,6 +90,36 @@ def waiting(front: Front) -> Facts:
 def _megabytes(before: int, grown: int, most: int) -> str:
     sizes = before, before + grown, most
     return ", ".join(f"{each / MEGABYTE:.0f}" for each in sizes) + " MB"
+
+
+class FrontWaiters(Waiters):
+    """Waiters that ask nothing of the nodes meanwhile.
+
+    How many wait is in the front end's metrics; `stats` asks for all queues.
+    """
+
+    def __init__(self, front: Front, count: int, queues: int) -> None:
+        """Connect, and let all wait."""
+        self._front = front
+        place = front.waitForLine("The web is on ").rpartition(" ")[2]
+        self._metrics = f"http://{place}/metrics"
+        super().__init__(front.connect, count, queues)
+
+    def countWaiters(self, pattern: bytes) -> int:
+        """Return how many wait for any queue."""
+        with urllib.request.urlopen(self._metrics, timeout=SCRAPE) as answer:
+            told = answer.read().decode()
+        return int(re.findall(r"^memq_waiters (\d+)", told, re.M)[0])
+
+    def settle(self, pattern: bytes) -> None:
+        """Wait until all wait."""
+        super().settle(EVERYBODY)
+
+    def processorSeconds(self) -> float:
+        """Return what the front end has used."""
+        stat = Path(f"/proc/{self._front.pid}/stat").read_text(encoding="ascii")
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 class Body(NamedTuple):
@@ -251,7 +287,7 @@ def main() -> None:
     facts: Facts = []
     shape = "--max-body=16M", "--max-buffered=256M"
     for name, words in (
-        ("waiting", (f"--max-connections={WAITERS + 100}",)),
+        ("waiting", (f"--max-connections={WAITERS + 100}", "--web-listen=127.0.0.1:0")),
         ("large", shape),
     ):
         if name in options.what:

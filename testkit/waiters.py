@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Milliseconds that they wait, which is longer than anything here takes.
 _LONG = 3_600_000
+#: The pattern of all their queues.
+EVERYBODY = b"waited*"
 
 
 def openFiles(wanted: int) -> int:
@@ -65,17 +67,17 @@ class Waiters:
         for number in range(count):
             queue = self.queues[number % queues]
             if number and queue == self.queues[0]:
-                self._settle(b"waited*")
+                self.settle(EVERYBODY)
             waiter = _Waiter(queue, connect())
             self._selector.register(waiter.socket, EVENT_READ, waiter)
             self._wait(waiter)
-        self._settle(b"waited*")
+        self.settle(EVERYBODY)
 
     def _wait(self, waiter: _Waiter) -> None:
         self._lines[waiter.queue].append(waiter)
         waiter.wait()
 
-    def _settle(self, pattern: bytes) -> None:
+    def settle(self, pattern: bytes) -> None:
         """Wait until the server knows of everybody who waits for some queues.
 
         Commands of different connections may be handed to it in another order.
@@ -83,10 +85,11 @@ class Waiters:
         late = perf_counter() + PATIENCE
         waiting = self._lines.get(pattern)
         expected = sum(map(len, self._lines.values() if waiting is None else [waiting]))
-        while self._countWaiters(pattern) != expected:
+        while self.countWaiters(pattern) != expected:
             assert perf_counter() < late, f"{pattern!r}: not all of them wait"
 
-    def _countWaiters(self, pattern: bytes) -> int:
+    def countWaiters(self, pattern: bytes) -> int:
+        """Return how many the server says to wait for some queues."""
         figures = self._wire.figures(b"detail " + pattern)
         return sum(int(f) for name, f in figures.items() if name.endswith(b"_waiters"))
 
@@ -107,7 +110,7 @@ class Waiters:
                 self._take(key.data)
         lines = [self._wire.line() for _ in queues]
         assert lines == [b"STORED"] * len(queues), lines
-        self._settle(queues[0] if len(queues) == 1 else b"waited*")
+        self.settle(queues[0] if len(queues) == 1 else EVERYBODY)
         return took
 
     def _take(self, waiter: _Waiter) -> None:
@@ -120,13 +123,14 @@ class Waiters:
 
     def busy(self, milliseconds: int) -> float:
         """Return what part of a processor the server takes while nothing happens."""
-        before, began = self._processorSeconds(), perf_counter()
+        before, began = self.processorSeconds(), perf_counter()
         end = self._wire.ask(b"get none/t=%d" % milliseconds)
         assert end == b"END", end
         seconds = perf_counter() - began
-        return (self._processorSeconds() - before) / seconds
+        return (self.processorSeconds() - before) / seconds
 
-    def _processorSeconds(self) -> float:
+    def processorSeconds(self) -> float:
+        """Return what the server has used."""
         figures = self._wire.figures()
         return sum(float(f) for name, f in figures.items() if name[:7] == b"rusage_")
 

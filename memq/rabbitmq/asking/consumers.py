@@ -201,10 +201,10 @@ class Consumers:
     def cancel(self, consumer: Consumer) -> None:
         """Let a consumer be given nothing more; what it has stays as it is."""
         consumer.number = 0
-        if consumer.channel.isOpen:
-            consumer.channel.amqp.basic_cancel(consumer.tag, callback=_ignore)
-        else:
+        if not consumer.channel.isOpen:
             del consumer.channel.consumers[consumer.tag]
+        elif self._reads.link.isUp:
+            consumer.channel.amqp.basic_cancel(consumer.tag, callback=_ignore)
 
     # What the cluster tells.
 

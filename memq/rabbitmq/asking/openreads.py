@@ -343,7 +343,7 @@ class OpenReads:
 
     def spare(self, channel: Channel) -> None:
         """Keep a channel that has nothing to do, and close the one of longest ago."""
-        if not channel.isSpare:
+        if not (channel.isSpare and self.link.isUp):
             return
         self._spare[channel] = None
         if len(self._spare) > SPARE:

@@ -224,6 +224,14 @@ class FaultTests(ConsumersTestCase):
         self.settle()
         self.assertEqual(self.has(), 2)
 
+    def test_closing(self) -> None:
+        """While their connection is being closed, nothing is said on it."""
+        self.want(2)
+        self.link.isUp = False
+        said = list(self.cluster.log)
+        self.want(0)
+        self.assertEqual((self.cluster.log, self.has()), (said, 2))
+
     def test_cancelled(self) -> None:
         """One that the cluster has cancelled is not asked for before somebody looks."""
         self.want(1)

@@ -152,6 +152,14 @@ class OpenTests(OpenReadsTestCase):
         self.assertEqual(self.told(self.reads.open, b"0"), [None])
         self.assertEqual(self.cluster.log.count("close"), 2)
 
+    def test_spareWhileClosing(self) -> None:
+        """None is closed while the connection is: all end with it."""
+        with mock.patch.object(module, "SPARE", 0):
+            self.reads.close(b"jobs", [self.opened()], self.ended.append)
+            self.link.isUp = False
+            self.cluster.settle()
+        self.assertEqual((len(self.ended), len(self.link.channels)), (1, 1))
+
     def test_manyQueues(self) -> None:
         """A connection has so many channels, one for each queue at least."""
         self.opened()

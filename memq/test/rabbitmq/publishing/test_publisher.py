@@ -592,6 +592,36 @@ class MissingTests(PublisherTestCase):
         )
         self.assertEqual([(b"1", why)], self.told)
 
+    def test_otherReturned(self) -> None:
+        """A returned message is told from others by its number, whatever comes first."""
+        self.rabbit.silent.add("q")
+        peer = self.first.peers[0]
+        peer.withholds = True
+        self.publish(b"1")
+        self.publish(b"2", queue="new")
+        self.rabbit.run()
+        peer.confirm(1, 1, multiple=False)
+        self.go()
+        self.assertEqual(self.stored(b"1"), self.told)
+        peer.withholds = False
+        peer.confirm(1, 2, multiple=False)
+        self.go()
+        self.assertEqual(self.stored(b"1", b"2"), self.told)
+        self.assertEqual([b"2"], self.rabbit.bodies("new"))
+
+    def test_secondRefuses(self) -> None:
+        """A second node that does not say that there is none makes none."""
+        self.publish(b"1", queue="other")
+        self.go()
+        self.rabbit.nodes[1].peers[0].closeNext = 405, "RESOURCE_LOCKED - elsewhere"
+        self.publish(b"2", queue="new")
+        self.go()
+        why = b"SERVER_ERROR the queue cannot be made (405 RESOURCE_LOCKED - elsewhere)"
+        self.assertEqual(
+            [*self.stored(b"1"), (b"2", why + b": nothing is stored")], self.told
+        )
+        self.assertNotIn("new", self.rabbit.queues)
+
     def test_returnedLost(self) -> None:
         """What was returned is not stored, though the connection is lost then."""
         self.rabbit.declare("r")
