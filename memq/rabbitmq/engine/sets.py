@@ -45,8 +45,8 @@ class Publisher(Protocol):
     def make(self, name: names.Name, limit: int, told: Callable[[Any], object]) -> None:
         """Make a queue; ``told`` is called with whether it is new, or with an error."""
 
-    def beginDelete(self, queue: str) -> object:
-        """Note that a queue is deleted from here: a set may make it anew."""
+    def beginDelete(self, queue: str, ready: Callable[[Any], object]) -> object:
+        """Hold what is set to a queue that is to be deleted from here."""
 
     def endDelete(self, queue: str) -> object:
         """Note that this is answered."""

@@ -89,6 +89,9 @@ class Host(Protocol):
     def isDone(self, lane: Lane) -> None:
         """Forget a lane that has nothing under way."""
 
+    def isDeleting(self, queue: str) -> bool:
+        """Return whether a queue is being deleted from here."""
+
     def isFull(self, queue: str) -> bool:
         """Return whether a queue counts as full without another trial."""
 
@@ -117,6 +120,8 @@ class Lane:
         self._host = host
         self._state = State.SENDING
         self._outlet: Outlet | None = None
+        #: What is called when all that was sent is settled.
+        self._settling: list[Callable[[], object]] = []
         #: How many are sent and not settled.
         self._underWay = 0
         #: What is to be sent, in order; what came back, in any.
@@ -142,7 +147,7 @@ class Lane:
 
     def flush(self) -> None:
         """Send what is held, if it may be."""
-        if self._state is not State.SENDING:
+        if self._state is not State.SENDING or self._host.isDeleting(self.queue):
             return
         while self._held:
             if self._underWay == 0:
@@ -171,6 +176,8 @@ class Lane:
 
     def late(self) -> str:
         """Return why a message that waits was not sent in time, in words."""
+        if self._host.isDeleting(self.queue):
+            return "the queue is being deleted"
         if self._state is State.ASKING:
             # 3.10.8 makes 40 quorum queues a second on two busy cores.
             return "the queue servers did not make the queue in time"
@@ -234,6 +241,17 @@ class Lane:
             self._gather(message)
         if self._underWay == 0:
             self._resolve()
+            if self._settling:
+                settling, self._settling = self._settling, []
+                for call in settling:
+                    call()
+
+    def whenSettled(self, call: Callable[[], object]) -> None:
+        """Call something when all that was sent is settled."""
+        if self._underWay:
+            self._settling.append(call)
+        else:
+            call()
 
     def _full(self) -> NotStored:
         name = decode(*self.name) or self.queue.encode()

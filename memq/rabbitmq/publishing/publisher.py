@@ -27,7 +27,7 @@ it is until it would be moved; what is then said of it is dropped.
 from __future__ import annotations
 
 import random
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import gatherResults
@@ -38,6 +38,7 @@ from memq.rabbitmq.links.connections import Timer
 from memq.rabbitmq.links.link import Link
 from memq.rabbitmq.publishing.declaring import Declaring
 from memq.rabbitmq.publishing.delays import Delays
+from memq.rabbitmq.publishing.deletes import Deletes
 from memq.rabbitmq.publishing.lanes import Lane
 from memq.rabbitmq.publishing.making import Making
 from memq.rabbitmq.publishing.message import Message
@@ -82,8 +83,7 @@ class Publisher:
         """
         self.known: set[str] = set()
         self.limit: int | None = None
-        #: Queues that are being deleted from here, each as often as it is.
-        self._deleting: Counter[str] = Counter()
+        self._deletes = Deletes(clock)
         self._clock, self._timeout = clock, timeout
         self._link = Link(clock, cluster, "sets", self, randomly)
         self._declaring = Declaring(clock, cluster, self._nodeName, randomly)
@@ -223,23 +223,26 @@ class Publisher:
         bound = self._clock.callLater(self._timeout, _tell, late)
         self._making.make(name, _cbMade, lambda: not isTold)
 
-    def beginDelete(self, queue: str) -> None:
-        """Take note that a queue is deleted from here: a set may make it anew.
+    def beginDelete(self, queue: str, ready: Callable[[Any], object]) -> None:
+        """Hold what is set to a queue that is to be deleted from here.
 
         :param queue: its name in RabbitMQ.
+        :param ready: is called once, when that may be.
         """
-        self._deleting[queue] += 1
         self.forget(queue)
+        self._deletes.begin(queue, self._lanes.get(queue), ready)
 
     def endDelete(self, queue: str) -> None:
-        """Take note that this is answered."""
-        self._deleting[queue] -= 1
-        if not self._deleting[queue]:
-            del self._deleting[queue]
+        """Take note that this is answered: what is held makes the queue anew."""
+        self._deletes.end(queue, self._lanes.get(queue))
+
+    def isDeleting(self, queue: str) -> bool:
+        """Return whether a queue is being deleted from here."""
+        return queue in self._deletes
 
     def confirmed(self, queue: str) -> None:
         """Note that a queue is there, and is not to be made again in silence."""
-        if queue not in self._deleting:
+        if queue not in self._deletes:
             self.known.add(queue)
 
     def forget(self, queue: str) -> None:

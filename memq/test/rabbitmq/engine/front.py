@@ -118,9 +118,10 @@ class FakePublisher:
         """Note that a queue has room again."""
         self._cluster.log.append(f"room {queue}")
 
-    def beginDelete(self, queue: str) -> None:
+    def beginDelete(self, queue: str, ready: Callable[[Any], object]) -> None:
         """Note that a queue is deleted."""
         self._cluster.log.append(f"deleting {queue}")
+        ready(None)
 
     def endDelete(self, queue: str) -> None:
         """Note that this is answered."""

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.rabbitmq.links.abilities import LEAST_CHANNELS
 from memq.rabbitmq.names import NAME_ARGUMENT, encode
 from memq.rabbitmq.publishing import publisher as publishing
+from memq.rabbitmq.publishing.deletes import SETTLING
 from memq.rabbitmq.publishing.lanes import DOUBT, FULL, TRIAL
 from memq.rabbitmq.publishing.publisher import AGAIN, TICK, Publisher
 from memq.rabbitmq.publishing.questions import ARGUMENTS, AT_ONCE, BOUND
@@ -365,27 +366,66 @@ class SharedTests(PublisherTestCase):
 class DeletedTests(PublisherTestCase):
     """Sets to a queue that is being deleted."""
 
+    def delete(self) -> list[object]:
+        """Begin to delete the queue; return what is told when that may be."""
+        ready: list[object] = []
+        self.publisher.beginDelete("q", ready.append)
+        return ready
+
     def test_deleting(self) -> None:
-        """A set that finds it gone makes it anew, also if one was confirmed before."""
+        """A set waits for the end, and makes the queue anew; others go on."""
+        self.rabbit.declare("r")
         self.publish(b"1")
         self.go()
-        self.publisher.beginDelete("q")
-        self.publisher.beginDelete("q")
+        ready = [*self.delete(), *self.delete()]
+        self.assertEqual([None, None], ready)
         self.publish(b"2")
+        self.publish(b"3", queue="r")
         self.go()
+        self.assertEqual(self.stored(b"1", b"3"), self.told)
         del self.rabbit.queues["q"]
-        self.publish(b"3")
-        self.go()
-        self.assertEqual(self.stored(b"1", b"2", b"3"), self.told)
-        self.assertEqual([b"3"], self.rabbit.bodies("q"))
         self.publisher.endDelete("q")
-        self.publish(b"4")
         self.go()
+        self.assertEqual(self.stored(b"1", b"3"), self.told)
+        self.publisher.endDelete("q")
+        self.go()
+        self.assertEqual(self.stored(b"1", b"3", b"2"), self.told)
+        self.assertEqual([b"2"], self.rabbit.bodies("q"))
+        self.delete()
+        self.publisher.endDelete("q")
+
+    def test_deletingSettled(self) -> None:
+        """A delete waits until what was set before is stored, or for some time."""
+        self.rabbit.silent.add("q")
+        self.publish(b"1", b"2")
+        self.rabbit.run()
+        ready = self.delete()
+        self.first.peers[0].confirm(1, 1, multiple=False)
+        self.go()
+        self.assertEqual([], ready)
+        self.first.peers[0].confirm(1, 2, multiple=False)
+        self.go(SETTLING)
+        self.assertEqual([None], ready)
         self.assertEqual(set(), self.publisher.known)
         self.publisher.endDelete("q")
-        self.publish(b"5")
+        self.publish(b"3")
+        self.rabbit.run()
+        ready = self.delete()
+        self.go(SETTLING - 0.01)
+        self.assertEqual([], ready)
+        self.go(0.01)
+        self.assertEqual([None], ready)
+        self.first.peers[0].confirm(1, 3, multiple=False)
         self.go()
-        self.assertEqual({"q"}, self.publisher.known)
+        self.assertEqual([None], ready)
+
+    def test_deletingLate(self) -> None:
+        """What waits for too long is not stored, and is told why."""
+        self.delete()
+        self.publish(b"1")
+        self.goOn(TIMEOUT + TICK)
+        why = b"SERVER_ERROR the queue is being deleted: nothing is stored"
+        self.assertEqual([(b"1", why)], self.told)
 
     def test_elsewhere(self) -> None:
         """While other nodes have not heard of it, no connection is given up for it."""
