@@ -114,9 +114,9 @@ class AMQPConnection(pika.connection.Connection):  # type: ignore[misc]
         self._error: BaseException | None = None
         #: What came of a frame whose end is to come.
         self._rest = b""
-        #: What is to be sent, and whether somebody sees to that.
+        #: What is to be sent; whether somebody sees to that, and has cut it off.
         self._written: list[bytes] = []
-        self._isBusy = False
+        self._isBusy = self._isCut = False
         super().__init__(
             parameters,
             owner.opened,
@@ -183,6 +183,13 @@ class AMQPConnection(pika.connection.Connection):  # type: ignore[misc]
         written, self._written = self._written, []
         if written and self.transport is not None:
             self.transport.write(b"".join(written))
+
+    def cut(self) -> bool:
+        """Cut it off; return whether nobody has before: it is up until that is told."""
+        wasCut, self._isCut = self._isCut, True
+        if not wasCut:
+            self.transport.abortConnection()
+        return not wasCut
 
     def end(self, error: BaseException) -> None:
         """Note that the transport is lost."""

@@ -277,7 +277,7 @@ class Link:
             self._stopping = Deferred()
             amqp = self._amqp
             amqp.close()
-            bound = self._clock.callLater(FAREWELL, self._abort, amqp)
+            bound = self._clock.callLater(FAREWELL, amqp.cut)
             self._stopping.addBoth(lambda _: Timer(bound).cancel())
         return self._stopping
 
@@ -287,14 +287,9 @@ class Link:
         :param seconds: how long it is tried only after the others.
         """
         amqp, name = self._amqp, self.node
-        if amqp is not None and name is not None:
+        if amqp is not None and name is not None and amqp.cut():
             self._avoided[name] = self._clock.seconds() + seconds
             _log.warn("Leaving {node}: {why}", node=name, why=why)
-            self._abort(amqp)
-
-    @staticmethod
-    def _abort(amqp: AMQPConnection) -> None:
-        amqp.transport.abortConnection()
 
     def hasRoom(self, most: int = CHANNELS) -> bool:
         """Return whether another channel can be opened; the link has to be up.
