@@ -113,7 +113,8 @@ class Sender(Reading):
         line, words = self._answer()
         if resume:
             self._before = self.reached = line
-            self.isDone, self.isUnsure = words == [b"all"], words == [b"unsure"]
+            self.isDone = words == [b"all"]
+        self.isUnsure = words == [b"unsure"] and line == self._before
 
     def _answer(self) -> tuple[int, list[bytes]]:
         """Return what the server says: the line that is imported, and words on that.

@@ -329,6 +329,8 @@ class ResumeTests(OnlineTestCase):
             return line, [b"unsure"]
 
         self.patch(Sender, "_answer", unsure)
+        self.assertNotIn("twice", self.imported(TWO, status=1))
+        self.patch(Sender, "_answer", unsure)
         said = self.imported(TWO, "--resume")
         self.assertIn("up to 128 behind line 703 may be there twice\n", said)
         self.assertIn("imported 2 queues", said)

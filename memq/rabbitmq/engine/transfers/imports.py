@@ -28,7 +28,7 @@ from memq.rabbitmq.asking.base import nameOf
 from memq.rabbitmq.asking.bounds import ending, opening
 from memq.rabbitmq.course import together
 from memq.rabbitmq.engine.transfers.marks import SAME, Mark, Marks
-from memq.wire.imports.items import QueueBegins
+from memq.wire.imports.items import Finished, QueueBegins, QueueEnds, Reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from memq.rabbitmq.engine.sets import Publisher
     from memq.rabbitmq.engine.view import View
     from memq.rabbitmq.shared.pauses import Pauses
-    from memq.wire.imports.items import Item
+    from memq.wire.imports.items import AnyItem, Item
+
+_TELLS_LINE = Reached, QueueEnds, Finished
 
 
 class _There(NamedTuple):
@@ -93,6 +95,12 @@ class Loader:
     def line(self) -> int:
         """The line up to which all is imported."""
         return 0 if self.row is None else int(ROW.unpack(self.row)[1])
+
+
+def _lineOf(items: Sequence[AnyItem]) -> int:
+    """Return the line up to which all is imported with a chunk; 0 if it tells none."""
+    lines = [each.line for each in items if isinstance(each, _TELLS_LINE)]
+    return lines[-1] if lines else 0
 
 
 class _Owner:
@@ -181,7 +189,7 @@ class Imports:
             return before.result
         owner = self._owners[operation.token]
         loader = view.loader = Loader(before.after.row)
-        error = yield from self._look(operation, loader)
+        error = yield from self._look(operation, loader, owner.seen)
         if error is not None:
             return error
         lineBefore = loader.line
@@ -200,8 +208,11 @@ class Imports:
             error = yield from self._mark(operation, owner, mark)
         return error
 
-    def _look(self, operation: PutChunk, loader: Loader) -> Steps:
+    def _look(self, operation: PutChunk, loader: Loader, mark: Mark | None) -> Steps:
         """Fetch what queues have that begin; return an error if that cannot be."""
+        if mark is not None and mark.isUnsure and mark.upTo == _lineOf(operation.items):
+            # It is the chunk that was being set: these queues were begun by it.
+            return None
         for item in operation.items:
             if not isinstance(item, QueueBegins) or item.goesOn:
                 continue
@@ -226,7 +237,7 @@ class Imports:
             if not isinstance(item, QueueBegins) or item.name not in loader.begun:
                 continue
             queue = item.name
-            if loader.lengths[queue] is not None:
+            if loader.lengths.get(queue) is not None:
                 continue
             if item.paused:
                 error = yield partial(self._pauses.pause, queue, item.paused)

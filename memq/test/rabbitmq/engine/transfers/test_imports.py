@@ -274,6 +274,35 @@ class AgainTests(ImportTestCase):
         self.assertEqual(self.goOn(), IMPORTED[3])
 
 
+class BegunTests(ImportTestCase):
+    """Imports that broke off within the first chunk of a queue."""
+
+    def setUp(self) -> None:
+        """Begin with one that did so."""
+        super().setUp()
+        self.failAt(3, Unsure())
+        said = self.ask(begin(), first(A, B, Reached(4), paused=1))
+        self.assertEqual(said, ["IMPORTED 0", refused(Unsure())])
+        self.client.leave()
+        self.client = self.front.client()
+        self.ask = self.client.ask
+        self.assertEqual(self.ask(begin()), ["IMPORTED 0 unsure"])
+
+    def test_again(self) -> None:
+        """The same chunk is set again, though its queue has messages."""
+        self.assertEqual(self.ask(first(A, B, Reached(4), paused=1)), IMPORTED[4])
+        self.assertEqual(self.cluster.bodies("q"), [b"a", b"a", b"b"])
+        self.assertEqual(self.ask(*ALL), IMPORTED[5, 6])
+
+    def test_other(self) -> None:
+        """Another one is not."""
+        self.assertEqual(self.ask(first(A, Reached(3))), [THERE])
+
+    def test_part(self) -> None:
+        """Nor is one that tells no line."""
+        self.assertEqual(self.ask(first(Part(b"x"))), [THERE])
+
+
 class NoAnswerTests(ImportTestCase):
     """What is asked and not answered."""
 
