@@ -21,7 +21,7 @@ from memq.web.api.rates import LEAST, MOST, UNKNOWN, Rates, between
 from memq.web.metrics.survey import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from twisted.internet.interfaces import IReactorTime
 
@@ -179,30 +179,31 @@ def _rates(
         places.update(zip(some, range(start, start + len(some)), strict=True))
         yield
     for start in range(0, len(now.names), AT_ONCE):
-        stop = min(start + AT_ONCE, len(now.names))
-        thens: Sequence[int] = range(start, stop)
-        if not areSame:
-            thens = [places.get(name, -1) for name in now.names[start:stop]]
+        part = slice(start, start + AT_ONCE)
         for rates, new, old in (
-            (incoming, now.pushed, before.pushed),
-            (outgoing, now.taken, before.taken),
+            (incoming, now.pushed[part], before.pushed),
+            (outgoing, now.taken[part], before.taken),
         ):
-            if areSame and new[start:stop] == old[start:stop]:
+            if areSame and new == old[part]:
                 # Nothing came and went, mostly.
-                rates.frombytes(bytes(rates.itemsize * (stop - start)))
-            else:
-                rates.fromlist(_perSecond(new[start:stop], old, thens, seconds))
+                rates.frombytes(bytes(rates.itemsize * len(new)))
+                continue
+            thens: Iterable[int] = old[part]
+            if not areSame:
+                found = [places.get(name, -1) for name in now.names[part]]
+                thens = [-1 if place < 0 else old[place] for place in found]
+            rates.fromlist(_perSecond(new, thens, seconds))
         yield
 
 
 def _perSecond(
-    new: Sequence[int], old: Sequence[int], thens: Sequence[int], seconds: float
+    counts: Iterable[int], thens: Iterable[int], seconds: float
 ) -> list[float]:
     """Return the rates of some counters; 0 where one fell, and NO_RATE without one.
 
-    :param thens: their places among those before; less than 0 for none.
+    :param thens: what they were; less than 0 for none.
     """
     return [
-        NO_RATE if then < 0 else (now - old[then]) / seconds if now > old[then] else 0.0
-        for now, then in zip(new, thens, strict=True)
+        (now - then) / seconds if now > then >= 0 else 0.0 if then >= 0 else NO_RATE
+        for now, then in zip(counts, thens, strict=True)
     ]
