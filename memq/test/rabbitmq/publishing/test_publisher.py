@@ -383,7 +383,9 @@ class DeletedTests(PublisherTestCase):
         self.publish(b"3", queue="r")
         self.go()
         self.assertEqual(self.stored(b"1", b"3"), self.told)
+        self.assertEqual([None], self.delete())
         del self.rabbit.queues["q"]
+        self.publisher.endDelete("q")
         self.publisher.endDelete("q")
         self.go()
         self.assertEqual(self.stored(b"1", b"3"), self.told)
