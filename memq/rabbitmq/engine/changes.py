@@ -16,7 +16,7 @@ from memq.operations.queues import (
 )
 from memq.rabbitmq.asking.base import nameOf
 from memq.rabbitmq.figures.counts import TAKEN
-from memq.rabbitmq.shared.pauses import DELETED, EMPTIED
+from memq.rabbitmq.shared.pauses import DELETED, DELETING, EMPTIED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,10 +62,12 @@ class Changes:
         }
 
     def heard(self, kind: str, queue: bytes) -> None:
-        """Take note of what was done, here or by another front end."""
+        """Take note of what is done, here or by another front end."""
         name = nameOf(queue).queue
         if kind in (DELETED, EMPTIED):
             self._publisher.emptied(name)
+        if kind == DELETING:
+            self._publisher.expectDelete(name)
         if kind == DELETED:
             self._publisher.forget(name)
             self._tellers.counts.forget(queue)
@@ -98,6 +100,7 @@ class Changes:
     def _delete(self, operation: Delete, view: View) -> Steps:
         queue = operation.queue
         name = nameOf(queue).queue
+        self._pauses.deleting(queue)
         yield partial(self._publisher.beginDelete, name)
         found = yield partial(self._queues.delete, queue)
         self._publisher.endDelete(name)

@@ -48,6 +48,9 @@ class Publisher(Protocol):
     def beginDelete(self, queue: str, ready: Callable[[Any], object]) -> object:
         """Hold what is set to a queue that is to be deleted from here."""
 
+    def expectDelete(self, queue: str) -> object:
+        """Hold what is set to a queue that some front end is about to delete."""
+
     def endDelete(self, queue: str) -> object:
         """Note that this is answered."""
 

@@ -83,7 +83,6 @@ class Publisher:
         """
         self.known: set[str] = set()
         self.limit: int | None = None
-        self._deletes = Deletes(clock)
         self._clock, self._timeout = clock, timeout
         self._link = Link(clock, cluster, "sets", self, randomly)
         self._declaring = Declaring(clock, cluster, self._nodeName, randomly)
@@ -92,6 +91,7 @@ class Publisher:
         self._making = Making(clock, self._questions, self._declaring, self.known)
         self._delays = Delays(self._making, self.known, self._lane)
         self._lanes: dict[str, Lane] = {}
+        self._deletes = Deletes(clock, self._lanes)
         #: The one that was opened last, or is being opened; and those before it on
         #: which something is under way.
         self._outlet: Outlet | None = None
@@ -229,12 +229,17 @@ class Publisher:
         :param queue: its name in RabbitMQ.
         :param ready: is called once, when that may be.
         """
+        self._deletes.begin(queue, ready)
         self.forget(queue)
-        self._deletes.begin(queue, self._lanes.get(queue), ready)
 
     def endDelete(self, queue: str) -> None:
         """Take note that this is answered: what is held makes the queue anew."""
-        self._deletes.end(queue, self._lanes.get(queue))
+        self._deletes.end(queue)
+
+    def expectDelete(self, queue: str) -> None:
+        """Take note that a queue is about to be deleted, by some front end."""
+        self._deletes.expect(queue)
+        self.known.discard(queue)
 
     def isDeleting(self, queue: str) -> bool:
         """Return whether a queue is being deleted from here."""
@@ -246,10 +251,11 @@ class Publisher:
             self.known.add(queue)
 
     def forget(self, queue: str) -> None:
-        """Take note that a queue was deleted from here: it may be declared again.
+        """Take note that a queue was deleted: it may be declared again.
 
         :param queue: its name in RabbitMQ.
         """
+        self._deletes.over(queue)
         self.known.discard(queue)
         self._delays.forget(queue)
 

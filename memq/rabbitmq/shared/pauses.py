@@ -34,6 +34,8 @@ EXCHANGES = {READS: "memq/paused/reads", WRITES: "memq/paused/writes"}
 #: What is told of a queue.
 PAUSED = {READS: "reads paused", WRITES: "writes paused", READS | WRITES: "paused"}
 RESUMED, DELETED, EMPTIED = "resumed", "deleted", "emptied"
+#: The same of one that is about to be deleted.
+DELETING = "deleting"
 #: How a queue is paused by what is told.
 _BITS = {kind: bits for bits, kind in PAUSED.items()}
 #: Seconds for which an answer counts, and after which it is asked for again.
@@ -219,6 +221,11 @@ class Pauses:
     def resume(self, queue: bytes, done: Callable[[Any], object]) -> None:
         """Stop nothing of a queue any more; see ``pause``."""
         self._change(_Change(queue, RESUMED, 0, done))
+
+    def deleting(self, queue: bytes) -> None:
+        """Tell that a queue is about to be deleted, if that is heard now."""
+        if self.news.isReady and not self.news.isBlocked:
+            self.news.tell(DELETING, queue, lambda: None)
 
     def deleted(self, queue: bytes, done: Callable[[Any], object]) -> None:
         """Forget a queue that was deleted; see ``pause``.

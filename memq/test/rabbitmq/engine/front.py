@@ -123,6 +123,10 @@ class FakePublisher:
         self._cluster.log.append(f"deleting {queue}")
         ready(None)
 
+    def expectDelete(self, queue: str) -> None:
+        """Note that some front end is about to delete a queue."""
+        self._cluster.log.append(f"expect {queue}")
+
     def endDelete(self, queue: str) -> None:
         """Note that this is answered."""
         self._cluster.log.append(f"deleted {queue}")

@@ -1153,6 +1153,8 @@ class QueueTests(FrontTestCase):
         noted = ["deleting q", "delete q", "deleted q", "forget q"]
         log = self.cluster.log
         self.assertEqual([each for each in log if each in noted][:4], noted)
+        # As all other front ends do.
+        self.assertIn("expect q", log)
         self.set("q", "b")
 
     def test_unanswered(self) -> None:

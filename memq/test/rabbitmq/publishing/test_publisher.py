@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.rabbitmq.links.abilities import LEAST_CHANNELS
 from memq.rabbitmq.names import NAME_ARGUMENT, encode
 from memq.rabbitmq.publishing import publisher as publishing
-from memq.rabbitmq.publishing.deletes import SETTLING
+from memq.rabbitmq.publishing.deletes import HOLD, SETTLING, SOON
 from memq.rabbitmq.publishing.lanes import DOUBT, FULL, TRIAL
 from memq.rabbitmq.publishing.publisher import AGAIN, TICK, Publisher
 from memq.rabbitmq.publishing.questions import ARGUMENTS, AT_ONCE, BOUND
@@ -370,6 +370,8 @@ class DeletedTests(PublisherTestCase):
         """Begin to delete the queue; return what is told when that may be."""
         ready: list[object] = []
         self.publisher.beginDelete("q", ready.append)
+        self.assertEqual([], ready)
+        self.go(SOON)
         return ready
 
     def test_deleting(self) -> None:
@@ -406,6 +408,8 @@ class DeletedTests(PublisherTestCase):
         self.go()
         self.assertEqual([], ready)
         self.first.peers[0].confirm(1, 2, multiple=False)
+        self.go()
+        self.assertEqual([None], ready)
         self.go(SETTLING)
         self.assertEqual([None], ready)
         self.assertEqual(set(), self.publisher.known)
@@ -413,7 +417,7 @@ class DeletedTests(PublisherTestCase):
         self.publish(b"3")
         self.rabbit.run()
         ready = self.delete()
-        self.go(SETTLING - 0.01)
+        self.go(SETTLING - SOON - 0.01)
         self.assertEqual([], ready)
         self.go(0.01)
         self.assertEqual([None], ready)
@@ -428,6 +432,44 @@ class DeletedTests(PublisherTestCase):
         self.goOn(TIMEOUT + TICK)
         why = b"SERVER_ERROR the queue is being deleted: nothing is stored"
         self.assertEqual([(b"1", why)], self.told)
+
+    def test_expected(self) -> None:
+        """A set waits for a delete by another front end, until that is told."""
+        self.publish(b"1")
+        self.go()
+        for _ in range(2):
+            self.publisher.expectDelete("q")
+        self.publish(b"2")
+        self.go()
+        self.assertEqual(self.stored(b"1"), self.told)
+        del self.rabbit.queues["q"]
+        self.publisher.forget("q")
+        self.go()
+        self.assertEqual(self.stored(b"1", b"2"), self.told)
+        self.assertEqual([b"2"], self.rabbit.bodies("q"))
+
+    def test_expectedHere(self) -> None:
+        """One that deletes it hears of that, too."""
+        self.publisher.expectDelete("q")
+        ready = self.delete()
+        self.assertEqual([None], ready)
+        self.publisher.expectDelete("q")
+        self.publish(b"1")
+        self.publisher.endDelete("q")
+        self.go()
+        self.assertEqual([], self.told)
+        self.publisher.forget("q")
+        self.go()
+        self.assertEqual(self.stored(b"1"), self.told)
+
+    def test_expectedInVain(self) -> None:
+        """It waits for some time only."""
+        self.publisher.expectDelete("q")
+        self.publish(b"1")
+        self.goOn(HOLD - 0.01)
+        self.assertEqual([], self.told)
+        self.goOn(0.02)
+        self.assertEqual(self.stored(b"1"), self.told)
 
     def test_elsewhere(self) -> None:
         """While other nodes have not heard of it, no connection is given up for it."""
