@@ -273,8 +273,12 @@ class Lane:
         back.sort(key=attrgetter("number"))
         if isMissing:
             self._held.extendleft(reversed(back))
-            self._state = State.ASKING
-            self._host.ask(self)
+            if self._host.isDeleting(self.queue):
+                # It is sent again, and returned again, at the end of that.
+                self._state = State.SENDING
+            else:
+                self._state = State.ASKING
+                self._host.ask(self)
         else:
             self._pause(back)
 

@@ -462,6 +462,16 @@ class DeletedTests(PublisherTestCase):
         self.go()
         self.assertEqual(self.stored(b"1"), self.told)
 
+    def test_expectedMissing(self) -> None:
+        """What is returned meanwhile does not make the queue before that is over."""
+        self.publish(b"1", queue="new")
+        self.publisher.expectDelete("new")
+        self.go()
+        self.assertEqual(({}, []), (self.rabbit.arguments, self.told))
+        self.publisher.forget("new")
+        self.go()
+        self.assertEqual(self.stored(b"1"), self.told)
+
     def test_expectedInVain(self) -> None:
         """It waits for some time only."""
         self.publisher.expectDelete("q")
