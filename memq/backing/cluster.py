@@ -55,7 +55,8 @@ class ClusterBacking:
 
     berkeleydb = "none"
     fixedRules = (
-        "a front end's rules stand in its configuration file; memq reload reads it"
+        "a front end's rules stand in its configuration file, which memq reload reads; "
+        "memq rabbitmq-policies prints what the queue servers keep of them"
     )
 
     def __init__(self, access: ClusterAccess, ground: Ground) -> None:

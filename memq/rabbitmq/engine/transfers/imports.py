@@ -18,6 +18,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from memq.config.cluster import MOST_BODY
 from memq.display import shownName
 from memq.errors import ImportRefused, NotStored, QueueError
 from memq.figures import NOTHING_KEPT, Kept
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from memq.rabbitmq.engine.view import View
     from memq.rabbitmq.shared.pauses import Pauses
     from memq.wire.imports.items import AnyItem, Item
+
+#: What is said of a body that queue servers may not take.
+TOO_LARGE = f"a body has more than {MOST_BODY} bytes"
 
 _TELLS_LINE = Reached, QueueEnds, Finished
 
@@ -197,6 +201,8 @@ class Imports:
         if isinstance(operation.result, QueueError):
             return operation.result
         messages = [(queue, self._whole(view, item)) for queue, item in loader.puts]
+        if any(message.size > MOST_BODY for _, message in messages):
+            return ImportRefused(TOO_LARGE)
         error = yield from self._open(operation, loader)
         if error is None and messages:
             error = yield from self._claim(operation, owner, lineBefore, loader.line)

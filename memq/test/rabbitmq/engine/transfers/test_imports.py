@@ -8,6 +8,7 @@ from memq.errors import ImportRefused, NotStored, Refusing, StoreError
 from memq.message import Reason, Trace
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import UNANSWERED
+from memq.rabbitmq.engine.transfers import imports
 from memq.rabbitmq.engine.transfers.marks import ARGUMENTS, SAME, UNKNOWN, Mark
 from memq.rabbitmq.errors import Unsure
 from memq.test.rabbitmq.engine.front import Front, FrontTestCase
@@ -167,6 +168,14 @@ class WholeTests(ImportTestCase):
         self.ask(put(Part(part)), put(A._replace(body=b"", isLarge=True), Reached(3)))
         self.assertEqual(self.cluster.bodies("q"), [part + part])
         self.assertEqual(self.front.engine.budget.large.reserved, 0)
+
+    def test_tooLarge(self) -> None:
+        """One that the nodes may not take is refused, and nothing is set."""
+        self.patch(imports, "MOST_BODY", 1)
+        error = ImportRefused(imports.TOO_LARGE)
+        said = self.ask(begin(), first(A, A._replace(body=b"xx"), Reached(4)))
+        self.assertEqual(said, ["IMPORTED 0", refused(error)])
+        self.assertEqual(list(self.cluster.queues), [])
 
     def test_cut(self) -> None:
         """Parts of a body go with their connection."""
