@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from memq.errors import StoreError
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import Deadlines, Request, isMissing, nameOf
+from memq.rabbitmq.asking.holds import Holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -150,6 +151,7 @@ class Gets:
         self._late = 0
         #: The gets that are not sent, by queue, and the queues in turn.
         self._lines: dict[bytes, deque[_Get]] = {}
+        self.deleting = Holds(clock, self._lines, self._release)
         self._turns: deque[bytes] = deque()
         #: Those that are open or are to be, by pika's channel.
         self._channels: dict[Any, _Channel] = {}
@@ -246,8 +248,10 @@ class Gets:
         self._goOn()
 
     def _next(self) -> _Get | None:
-        """Return the next get, which may be over by now: None then."""
+        """Return the next get; None if that is over by now, or has to wait."""
         queue = self._turns.popleft()
+        if queue in self.deleting:
+            return None
         line = self._lines[queue]
         get = line.popleft()
         self._waiting -= 1
@@ -256,6 +260,12 @@ class Gets:
         else:
             del self._lines[queue]
         return None if get.isOver else get
+
+    def _release(self, queue: bytes) -> None:
+        """Let the gets of a queue be sent that had to wait."""
+        if queue not in self._turns:
+            self._turns.append(queue)
+        self._goOn()
 
     def _open(self) -> None:
         channel = _Channel()

@@ -26,6 +26,7 @@ from memq.errors import StoreError
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import Deadlines, isMissing, nameOf
 from memq.rabbitmq.asking.deliveries import Channel, End, Open, freeOne
+from memq.rabbitmq.asking.holds import Holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -72,6 +73,7 @@ class OpenReads:
         self._deadlines = Deadlines(clock, timeout)
         #: Opens that are not sent, by queue.
         self._lines: dict[bytes, deque[Open]] = {}
+        self.deleting = Holds(clock, self._lines, self._goOn)
         self._channels: dict[bytes, list[Channel]] = {}
         self._byAmqp: dict[Any, Channel] = {}
         #: The channel of each message that is open.
@@ -224,7 +226,7 @@ class OpenReads:
 
     def _goOn(self, queue: bytes) -> None:
         """Send what can be sent of a queue, and open channels for the others."""
-        if not self.link.isUp:
+        if queue in self.deleting or not self.link.isUp:
             return
         line = self._lines[queue]
         channels = self._channels.get(queue, [])

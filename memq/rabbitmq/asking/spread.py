@@ -33,6 +33,14 @@ class SpreadGets:
         """Take a message."""
         self._of(queue).get(queue, done)
 
+    def hold(self, queue: bytes) -> None:
+        """Ask nothing of a queue until it is deleted, or for some time."""
+        self._of(queue).deleting.hold(queue)
+
+    def over(self, queue: bytes) -> None:
+        """Go on: it is deleted."""
+        self._of(queue).deleting.over(queue)
+
     def isThere(self, queue: bytes) -> None:
         """Note that a queue is there."""
         self._of(queue).isThere(queue)
@@ -57,6 +65,14 @@ class SpreadOpenReads:
 
     def _of(self, queue: bytes) -> OpenReads:
         return self._several[crc32(queue) % len(self._several)]
+
+    def hold(self, queue: bytes) -> None:
+        """Ask nothing of a queue until it is deleted, or for some time."""
+        self._of(queue).deleting.hold(queue)
+
+    def over(self, queue: bytes) -> None:
+        """Go on: it is deleted."""
+        self._of(queue).deleting.over(queue)
 
     def holds(self, number: int) -> bool:
         """Return whether a message is open."""

@@ -91,7 +91,7 @@ class Carrier:
         self._pauses = pauses
         self._gate = Gate(pauses, policies)
         self._tellers = tellers
-        self.changes = Changes(publisher, gets, queues, pauses, tellers)
+        self.changes = Changes(publisher, gets, openReads, queues, pauses, tellers)
         failed = counts.noteFailedGet
         self._bounds = bounds = queues.bounds
         self._pops = Pops(gets, bounds, self._took, self._run, failed, policies)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from memq.operations.base import Operation
     from memq.rabbitmq.asking.queues import Queues
-    from memq.rabbitmq.asking.spread import SpreadGets
+    from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
     from memq.rabbitmq.course import Steps
     from memq.rabbitmq.engine.sets import Publisher
     from memq.rabbitmq.engine.view import View
@@ -42,6 +42,7 @@ class Changes:
         self,
         publisher: Publisher,
         gets: SpreadGets,
+        openReads: SpreadOpenReads,
         queues: Queues,
         pauses: Pauses,
         tellers: Tellers,
@@ -49,6 +50,7 @@ class Changes:
         """Begin with none."""
         self._publisher = publisher
         self._gets = gets
+        self._openReads = openReads
         self._queues = queues
         self._pauses = pauses
         self._tellers = tellers
@@ -68,8 +70,12 @@ class Changes:
             self._publisher.emptied(name)
         if kind == DELETING:
             self._publisher.expectDelete(name)
+            self._gets.hold(queue)
+            self._openReads.hold(queue)
         if kind == DELETED:
             self._publisher.forget(name)
+            self._gets.over(queue)
+            self._openReads.over(queue)
             self._tellers.counts.forget(queue)
             self._tellers.looks.changed()
 
