@@ -106,7 +106,7 @@ class Changes:
     def _delete(self, operation: Delete, view: View) -> Steps:
         queue = operation.queue
         name = nameOf(queue).queue
-        self._pauses.deleting(queue)
+        yield partial(self._pauses.deleting, queue)
         yield partial(self._publisher.beginDelete, name)
         found = yield partial(self._queues.delete, queue)
         self._publisher.endDelete(name)

@@ -222,10 +222,17 @@ class Pauses:
         """Stop nothing of a queue any more; see ``pause``."""
         self._change(_Change(queue, RESUMED, 0, done))
 
-    def deleting(self, queue: bytes) -> None:
-        """Tell that a queue is about to be deleted, if that is heard now."""
-        if self.news.isReady and not self.news.isBlocked:
-            self.news.tell(DELETING, queue, lambda: None)
+    def deleting(self, queue: bytes, done: Callable[[Any], object]) -> None:
+        """Tell that a queue is about to be deleted.
+
+        :param done: called once, when that was heard here, or after BOUND seconds.
+        """
+        if not self.news.isReady or self.news.isBlocked:
+            done(None)
+            return
+        request = Request(queue, done)
+        self._waits.add(request)
+        self.news.tell(DELETING, queue, lambda: request.answer(None))
 
     def deleted(self, queue: bytes, done: Callable[[Any], object]) -> None:
         """Forget a queue that was deleted; see ``pause``.
