@@ -1,8 +1,8 @@
 """Snapshot: the figures of all queues at one time, for all who look.
 
-A survey is made only when somebody asks, and what it found is told for a second, or
-fifty times as long as the processor takes for one, but ten seconds at most: so viewers,
-however many, take 2 % of it with up to 50,000 queues.
+A survey is made only when somebody asks, and what it found is told for a second, or a
+hundred times as long as the processor takes for one, but ten seconds at most: so
+viewers, however many, take 1 % of it with up to 50,000 queues.
 The counters of the one before it are kept, for rates.
 
 All of it is in columns: 100,000 queues take 16 MB, and their names are the store's own.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from memq.broker.interfaces import IEngine
     from memq.web.metrics.survey import Picture, Surveyor
 
-#: Seconds that a snapshot is told at least, for each of its queues, which is fifty
+#: Seconds that a snapshot is told at least, for each of its queues, which is a hundred
 #: times what the processor takes for one, and at most.
 FRESH, FRESH_EACH, STALE = 1.0, 200e-6, 10.0
 #: Queues that are worked at in one go, in half a millisecond.

@@ -19,6 +19,7 @@ from __future__ import annotations
 from array import array
 from itertools import compress
 from operator import add
+from struct import pack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -49,7 +50,7 @@ WAITING = 4
 #: Queues of which each head is told as it is; of more, seconds for each queue that one
 #: is told as it was, and the most.
 FEW, LATE_EACH, LATE = 1000, 3e-3, 60.0
-#: Seconds for each queue that sums are told as they were, and the most: 2 % of a
+#: Seconds for each queue that sums are told as they were, and the most: 0.5 % of a
 #: processor.
 OLD_EACH, OLD = 250e-6, 2.5
 #: The figures of a queue that are kept, by the names of their metrics.
@@ -105,17 +106,18 @@ class Rows:
         self.labels: list[str] = []
         self.columns = {name: array("q") for name in FIGURES}
 
-    def add(self, names: Sequence[bytes], columns: Iterable[Iterable[int]]) -> None:
+    def add(self, names: Sequence[bytes], columns: Iterable[Sequence[int]]) -> None:
         """Add queues, and their figures in columns."""
         self.names += names
         if self._areLabelled:
             self.labels += [label("queue", queueLabel(name)) for name in names]
+        form = f"{len(names)}q"
         for column, values in zip(self.columns.values(), columns, strict=True):
-            # Mostly all are 0.  A list takes a third of the time of another sequence.
-            if any(values):
-                column.fromlist(list(values))
-            else:
-                column.frombytes(bytes(column.itemsize * len(names)))
+            # Mostly all are 0.  Packed they take a third of the time that extend takes.
+            isNothing = values.count(0) == len(values)
+            column.frombytes(
+                bytes(8 * len(values)) if isNothing else pack(form, *values)
+            )
 
 
 class Picture(NamedTuple):
