@@ -170,9 +170,11 @@ cluster: ## three RabbitMQ nodes on 127.0.0.1, data in var/cluster
 cluster-stop: ## stop them; their data stays
 	@$(PYTHON) tools/cluster.py stop
 
-cluster-check: .venv/tools.stamp ## the protocol, and faults under load, on three nodes: three minutes
+cluster-check: .venv/tools.stamp ## the protocol, and faults under load, on three nodes: three minutes; ROOT
 	@tools/need $(CLUSTER_PACKAGES)
-	$(BIN)/trial --temp-directory=build/trial-cluster memq.test.cluster
+	$(if $(ROOT),tools/cluster-root $(ROOT))
+	MEMQ_CLUSTER_ROOT=$(abspath $(ROOT)) $(BIN)/trial --temp-directory=build/trial-cluster \
+		memq.test.cluster
 
 torture-cluster: .venv/tools.stamp ## faults of nodes, front ends and network, ROUNDS times, with a ledger; ROOT, NET
 	@tools/need $(CLUSTER_PACKAGES)

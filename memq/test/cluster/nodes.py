@@ -1,11 +1,13 @@
 """A real cluster for tests: three nodes, started by the first test, stopped at the end.
 
-Ports and directory are its own, so that it may be beside others.
+Ports and directory are its own, so that it may be beside others.  With a Debian in
+MEMQ_CLUSTER_ROOT that has RabbitMQ 4, the nodes are of that, with Khepri; as root.
 """
 
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import socket
 import tempfile
@@ -21,8 +23,10 @@ from bench.clusterfaults import SCRIPTS, Front, Nodes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: Another Debian, made by tools/cluster-root; empty for this one.
+ROOT = os.environ.get("MEMQ_CLUSTER_ROOT", "")
 #: Why the tests are skipped; None when they can run.
-SKIP = None if SCRIPTS.is_dir() else "rabbitmq-server is not installed"
+SKIP = None if ROOT or SCRIPTS.is_dir() else "rabbitmq-server is not installed"
 #: What ports are counted from: all are below those that systems give to clients.
 BASES = range(1100, 12700, 4)
 
@@ -52,9 +56,16 @@ class ClusterTestCase(TestCase):
 
 @cache
 def _started() -> Nodes:
-    directory = tempfile.mkdtemp(prefix="memq-cluster-")
+    base = _freeBase()
+    if ROOT:
+        directory = os.path.join(ROOT, "srv", f"memq{base}")
+        where = "--root", ROOT
+    else:
+        directory = tempfile.mkdtemp(prefix="memq-cluster-")
+        where = "--directory", directory
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    nodes = Nodes(["--directory", directory, "--base", str(_freeBase())])
+    start = ["--khepri"] if ROOT else []
+    nodes = Nodes([*where, "--base", str(base)], start)
     atexit.register(nodes.stop)
     nodes.start()
     return nodes
