@@ -119,12 +119,21 @@ class Waiters:
         return took
 
     def _take(self, waiter: _Waiter) -> None:
-        first = self._lines[waiter.queue].popleft()
-        assert waiter is first, "somebody was served before it was their turn"
+        line = self._lines[waiter.queue]
+        if waiter is not line[0]:
+            self.overtaken(waiter.queue)
+        line.remove(waiter)
         value = found(b"%b/t=%d" % (waiter.queue, _LONG), b"hello")
         got = waiter.socket.recv(65536)
         assert got == value, got
         self._wait(waiter)
+
+    def overtaken(self, queue: bytes) -> None:
+        """Note that somebody was served before it was their turn.
+
+        :raise AssertionError: that is wrong.
+        """
+        raise AssertionError(f"{queue!r}: somebody was served before their turn")
 
     def busy(self, milliseconds: int) -> float:
         """Return what part of a processor the server takes while nothing happens."""
