@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from memq.operations.openreads.closes import CloseRead
     from memq.operations.openreads.openmany import OpenMany
     from memq.operations.peeks import PeekMany
+    from memq.policy.effective import EffectivePolicy
     from memq.rabbitmq.asking.bounds import Bounds
     from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
     from memq.rabbitmq.course import Steps
@@ -33,6 +34,38 @@ if TYPE_CHECKING:
 PEEKED = 100
 #: What is said of a peek at more.
 TOO_MANY = f"a peek shows {PEEKED} messages at most here"
+
+
+class _Taking:
+    """A pop that is under way.
+
+    Functions that name each other would be kept with the bodies until Python looks for
+    cycles, which it does by the number of objects, not of bytes.
+
+    :ivar most: how many messages it takes.
+    :ivar until: when its time is over; ``since``, when it began.
+    :ivar size: bytes that were taken.
+    """
+
+    __slots__ = (
+        *("most", "operation", "policy", "scheduler"),
+        *("since", "size", "until", "view"),
+    )
+
+    def __init__(
+        self,
+        operation: Pop,
+        view: View,
+        policy: EffectivePolicy | None,
+        most: int,
+        until: float,
+        since: float,
+        scheduler: Scheduler,
+    ) -> None:
+        self.operation, self.view, self.policy = operation, view, policy
+        self.most, self.until, self.since = most, until, since
+        self.scheduler = scheduler
+        self.size = 0
 
 
 class Pops:
@@ -76,54 +109,57 @@ class Pops:
         :param since: since when its time counts.
         :param scheduler: is told when they are there.
         """
-        policy, queue = operation.policy(), operation.queue
+        policy = operation.policy()
         most = operation.most if policy is None else 1
         if policy is not None and policy.readsArePaused:
             most = 0
-        size = 0
         until = since + self._bounds.timeout + ASKED
-
-        def _end() -> None:
-            messages = [each for each in view.several if isinstance(each, Message)]
-            self._count(queue, len(messages))
-            run = partial(self._run, operation, view)
-            if operation.policy() == policy:
-                run()
-            else:
-                # What is taken is given out, whatever has come meanwhile.
-                self._policies.asOf(queue, policy, run)
-            scheduler.ended([operation, *self._behind(operation, since, scheduler)])
-
-        def _cbFound(found: Any) -> None:
-            nonlocal size
-            if found is not None:
-                view.several.append(found)
-            count = len(view.several)
-            if isinstance(found, QueueError):
-                # What was not asked for has taken nothing, and would not do better.
-                self._failed()
-                view.several += [found] * (most - count)
-                _end()
-            elif found is None or count >= most:
-                _end()
-            else:
-                size += found.size
-                if size < PART_SIZE:
-                    another = taking(self._gets, queue)
-                    self._bounds.askUntil(until, another, _cbFound)
-                    return
-                operation.client.goOn(operation.divide(count))
-                _end()
-
+        take = _Taking(operation, view, policy, most, until, since, scheduler)
+        told = partial(self._cbFound, take)
         if not most:
-            _end()
+            self._end(take)
         elif operation.spent is None:
-            self._gets.get(queue, _cbFound)
+            self._gets.get(operation.queue, told)
         elif self._bounds.isOver(operation):
             operation.fail(StoreError(TOO_LATE))
             scheduler.ended([operation])
         else:
-            self._bounds.askUntil(until, taking(self._gets, queue), _cbFound)
+            self._ask(take, told)
+
+    def _ask(self, take: _Taking, told: Callable[[Any], object]) -> None:
+        another = taking(self._gets, take.operation.queue)
+        self._bounds.askUntil(take.until, another, told)
+
+    def _cbFound(self, take: _Taking, found: Any) -> None:
+        several, operation = take.view.several, take.operation
+        if found is not None:
+            several.append(found)
+        count = len(several)
+        if isinstance(found, QueueError):
+            # What was not asked for has taken nothing, and would not do better.
+            self._failed()
+            several += [found] * (take.most - count)
+        elif found is not None and count < take.most:
+            take.size += found.size
+            if take.size < PART_SIZE:
+                self._ask(take, partial(self._cbFound, take))
+                return
+            operation.client.goOn(operation.divide(count))
+        self._end(take)
+
+    def _end(self, take: _Taking) -> None:
+        operation, view, policy = take.operation, take.view, take.policy
+        queue, scheduler = operation.queue, take.scheduler
+        messages = [each for each in view.several if isinstance(each, Message)]
+        self._count(queue, len(messages))
+        run = partial(self._run, operation, view)
+        if operation.policy() == policy:
+            run()
+        else:
+            # What is taken is given out, whatever has come meanwhile.
+            self._policies.asOf(queue, policy, run)
+        behind = self._behind(operation, take.since, scheduler)
+        scheduler.ended([operation, *behind])
 
     def _behind(
         self, operation: Pop, since: float, scheduler: Scheduler

@@ -5,6 +5,7 @@ What a command is answered when all is well: test_contract.
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -354,6 +355,25 @@ class GetTests(FrontTestCase):
         self.cluster.make("q", *map(str.encode, bodies))
         expected = [line for body in bodies for line in value("q", body)]
         self.assertEqual(self.ask(*["get q"] * 6), [*expected, "END"])
+
+    def test_released(self) -> None:
+        """What was told is let go of, and not only when Python looks for cycles."""
+        self.set("q", *"abcdef")
+        for each in [
+            "get q",
+            "get q q",
+            "get q/t=10",
+            "get q/open",
+            "get q/close/open",
+        ]:
+            gc.collect()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            self.addCleanup(gc.garbage.clear)
+            self.addCleanup(gc.set_debug, 0)
+            self.ask(each)
+            gc.collect()
+            kept = [one for one in gc.garbage if isinstance(one, Message)]
+            self.assertEqual(kept, [], each)
 
     def test_deferred(self) -> None:
         """With a rule, each message is asked for by itself."""
