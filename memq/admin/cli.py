@@ -106,7 +106,10 @@ def _home(options: argparse.Namespace) -> Home:
         config = findConfig(options.config)
         if path is None:
             if config.server.get("store") == "rabbitmq":
-                why = 'store = "rabbitmq": its queues are on a cluster, in no home'
+                why = (
+                    'store = "rabbitmq": its queues are on a cluster, in no home; '
+                    "memq import --server and memq pop go by a front end"
+                )
                 raise ConfigError(str(config.path), None, why)
             path = config.server.get("home", DEFAULT_HOME)
     assert path is not None

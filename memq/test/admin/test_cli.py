@@ -307,7 +307,7 @@ class ConfigTests(CommandTestCase):
         self.assertEqual(
             self.refused("--config", path),
             f'memq export: {path}: store = "rabbitmq": its queues are on a cluster, in '
-            "no home\n",
+            "no home; memq import --server and memq pop go by a front end\n",
         )
 
     def test_mistake(self) -> None:
