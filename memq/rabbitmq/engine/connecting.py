@@ -15,6 +15,7 @@ from memq.rabbitmq.asking.queues import Queues
 from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
 from memq.rabbitmq.engine.engine import Asked
 from memq.rabbitmq.links.link import Link
+from memq.rabbitmq.names import decode
 from memq.rabbitmq.publishing.publisher import Publisher
 from memq.rabbitmq.shared.pauses import Pauses
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from memq.rabbitmq.engine.engine import Engine, Startable
     from memq.rabbitmq.figures.looks import Teller
     from memq.rabbitmq.links.connections import Cluster
+    from memq.rabbitmq.names import Name
 
 #: Links for gets, and as many for open reads.
 LINKS = 4
@@ -40,7 +42,6 @@ def connectTo(
 
     def _connect(engine: Engine) -> tuple[Asked, Sequence[Startable]]:
         clock = engine.clock
-        publisher = Publisher(clock, cluster, timeout)
         gets = [
             Gets(clock, engine.number, engine.stray, timeout, engine.budget)
             for _ in range(LINKS)
@@ -50,6 +51,14 @@ def connectTo(
             Consumers(clock, each, engine.wanted, engine.deliver, timeout)
             for each in reads
         ]
+        spreads = SpreadGets(gets), SpreadOpenReads(reads, consumers)
+
+        def _making(name: Name, begins: bool) -> None:
+            queue = decode(*name)
+            for each in spreads if queue is not None else ():
+                (each.hold if begins else each.over)(queue)
+
+        publisher = Publisher(clock, cluster, timeout, making=_making)
         queues, pauses = Queues(clock, timeout), Pauses(clock, timeout)
         links: list[Startable] = [publisher]
         users: list[tuple[str, Any]] = [("gets", each) for each in gets]
@@ -60,8 +69,7 @@ def connectTo(
             links.append(user.link)
         asked = Asked(
             publisher,
-            SpreadGets(gets),
-            SpreadOpenReads(reads, consumers),
+            *spreads,
             queues,
             teller,
             pauses,

@@ -2,6 +2,9 @@
 
 The node that publishes is asked first.  What it says counts for ASSENT seconds: the
 queue may have been made since, and a second node that stood still know nothing of it.
+
+Others are told while a queue is made: a node knows it some moments before it can give
+anything out, and 3.10.8 closes the connection that asks for a message then.
 """
 
 from __future__ import annotations
@@ -33,12 +36,15 @@ class Making:
         questions: Questions,
         declaring: Declaring,
         known: set[str],
+        noted: Callable[[Name, bool], object],
     ) -> None:
         """Begin with none.
 
         :param questions: those over the link that publishes.
         :param known: queues that have confirmed a message: none of these is made.
+        :param noted: is called with each that is made, and whether that begins.
         """
+        self._noted = noted
         self._seconds = clock.seconds
         self._questions, self._declaring = questions, declaring
         self._known = known
@@ -86,11 +92,22 @@ class Making:
         :param assentedAt: when the first one has said so.
         :param mayMake: returns whether it may be made, then.
         """
+        isMade = False
 
         def _word() -> Answer:
+            nonlocal isMade
             if name.queue in self._known or not mayMake():
                 return Answer.MISSING
-            isStale = self._seconds() - assentedAt > ASSENT
-            return Answer.STALE if isStale else Answer.MADE
+            if self._seconds() - assentedAt > ASSENT:
+                return Answer.STALE
+            isMade = True
+            self._noted(name, True)
+            return Answer.MADE
 
-        self._declaring.ask(Question(name, told, isWanted, word=_word, binding=binding))
+        def _cbTold(answer: Answer, why: str) -> None:
+            if isMade:
+                self._noted(name, False)
+            told(answer, why)
+
+        asked = Question(name, _cbTold, isWanted, word=_word, binding=binding)
+        self._declaring.ask(asked)

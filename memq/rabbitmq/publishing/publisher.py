@@ -76,10 +76,12 @@ class Publisher:
         cluster: Cluster,
         timeout: float,
         randomly: Callable[[], float] = random.random,
+        making: Callable[[Name, bool], object] = lambda _, __: None,
     ) -> None:
         """Begin nothing yet.
 
         :param timeout: seconds within which each message is told.
+        :param making: is called with each queue that is made, and whether that begins.
         """
         self.known: set[str] = set()
         self.limit: int | None = None
@@ -88,7 +90,8 @@ class Publisher:
         self._declaring = Declaring(clock, cluster, self._nodeName, randomly)
         self._isDeclaring = False
         self._questions = Questions(clock, self._link, isBounded=False)
-        self._making = Making(clock, self._questions, self._declaring, self.known)
+        asks = self._questions, self._declaring
+        self._making = Making(clock, *asks, self.known, making)
         self._delays = Delays(self._making, self.known, self._lane)
         self._lanes: dict[str, Lane] = {}
         self._deletes = Deletes(clock, self._lanes)
@@ -251,10 +254,7 @@ class Publisher:
             self.known.add(queue)
 
     def forget(self, queue: str) -> None:
-        """Take note that a queue was deleted: it may be declared again.
-
-        :param queue: its name in RabbitMQ.
-        """
+        """Take note that a queue was deleted: it may be declared again."""
         self._deletes.over(queue)
         self.known.discard(queue)
         self._delays.forget(queue)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.error import ConnectionLost
@@ -72,6 +73,27 @@ class ConnectingTests(SynchronousTestCase):
         self.assertEqual(self.rabbit.bodies("q"), [])
         self.assertTrue(self.found(Delete(self.session, b"q")))
         self.assertIsNone(self.found(OpenRead(self.session, b"q")))
+
+    def test_making(self) -> None:
+        """Nothing is asked of a queue while it is made."""
+        noted: list[tuple[str, bytes]] = []
+        for each in self.engine.asked.gets, self.engine.asked.openReads:
+            for call in "hold", "over":
+                note = partial(self._note, noted, call, getattr(each, call))
+                self.patch(each, call, note)
+        self.session.push(b"q", 0, b"a", SETS)
+        self.go()
+        begin, end = ("hold", b"q"), ("over", b"q")
+        self.assertEqual(noted, [begin, begin, end, end])
+        self.session.push(b"q", 0, b"b", SETS, delay=1)
+        self.go()
+        self.assertEqual(len(noted), 4)
+        self.assertEqual(list(self.rabbit.arguments), ["q", "memq/delay/1"])
+
+    @staticmethod
+    def _note(noted: list[Any], call: str, done: Any, queue: bytes) -> None:
+        noted.append((call, queue))
+        done(queue)
 
     def test_pauses(self) -> None:
         """What one engine pauses is so for the next, until it goes on."""
