@@ -55,7 +55,9 @@ def connectTo(
 
         def _making(name: Name, begins: bool) -> None:
             queue = decode(*name)
-            for each in spreads if queue is not None else ():
+            if queue is None:
+                return
+            for each in spreads:
                 (each.hold if begins else each.over)(queue)
 
         publisher = Publisher(clock, cluster, timeout, making=_making)
