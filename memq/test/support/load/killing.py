@@ -92,14 +92,15 @@ class Killing:
         self.server.start()
         self.compare(self._rng.random() / 2, f"round {number}")
 
-    def load(self, most: int = 6000) -> None:
+    def load(self, most: int = 6000, seconds: float = _LOAD) -> None:
         """Load the server, and kill it after a random number of answers, or a while.
 
         :param most: the most of them.
+        :param seconds: how long that is.
         """
         load = Load(self.ledger, self.server.connect)
         load.start(self._plans, self._rng.randint(most // 20, most))
-        load.enough.wait(_LOAD)
+        load.enough.wait(seconds)
         load.ends()
         self.server.stop(SIGKILL)
         load.join()
