@@ -27,7 +27,7 @@ from twisted.internet.defer import (
 from twisted.logger import Logger
 
 from memq import __version__
-from memq.errors import QueueError, StartError, StoreFailed
+from memq.errors import HomeGone, QueueError, StartError, StoreFailed
 from memq.net.listeners import shownAddress
 
 if TYPE_CHECKING:
@@ -233,8 +233,10 @@ class QueueService(Service):
         """End with a status that says that the store did not end well."""
         error = failure.value
         known = self._parts.broker.failure
+        if isinstance(error, HomeGone) and isinstance(known, HomeGone):
+            # The process ends for that already, whichever file it has missed first.
+            return
         if known is not None and str(error) == str(known):
-            # The process ends for that already.
             return
         if not isinstance(error, QueueError):
             _log.failure("The store could not be closed", failure)

@@ -564,8 +564,8 @@ class StopTests(ServiceTestCase):
     def test_homeGone(self) -> None:
         """A home that is gone is told once, though the store cannot be closed."""
         self.start().leave()
-        for verb in ("checkHome", "close"):
-            self.store.refuse(verb, HomeGone("/h/memq", "in /h/old"))
+        for verb, path in (("checkHome", "/h/memq"), ("close", "/h/memq/lock")):
+            self.store.refuse(verb, HomeGone(path, "in /h/old"))
         self.harness.pass_(1)
         self.stop()
         (reason,) = self.exitStatus.reasons
