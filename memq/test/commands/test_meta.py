@@ -334,7 +334,7 @@ class MetaTests(ProtocolTestCase):
         self.store.refuse("push", StoreError("bad page"))
         self.asks(b"ms q 1 q\r\na\r\nms q 1 k\r\na\r\nmn\r\n", bad * 2 + b"MN\r\n")
         self.client.talk(b"ms r 1\r\na\r\n")
-        for verb in ("pop", "delete", "detail"):
+        for verb in ("pop", "delete", "details"):
             self.store.refuse(verb, StoreError("bad page"))
         self.asks(b"mg r v q\r\nmd r q\r\nme r\r\nmg r v h\r\n", bad * 4)
 
