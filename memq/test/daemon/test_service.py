@@ -561,6 +561,15 @@ class StopTests(ServiceTestCase):
             logged = self.flushLoggedErrors(ZeroDivisionError)
             self.assertEqual(len(logged), unforeseen)
 
+    def test_storeGone(self) -> None:
+        """A store that has failed is told once, though its close says so again."""
+        self.start().leave()
+        for verb in ("checkHome", "close"):
+            self.store.refuse(verb, StoreFailed("the log cannot be synced"))
+        self.harness.pass_(1)
+        self.stop()
+        self.assertEqual(self.exitStatus.reasons, ["the log cannot be synced"])
+
     def test_homeGone(self) -> None:
         """A home that is gone is told once, though the store cannot be closed."""
         self.start().leave()
