@@ -288,6 +288,9 @@ def main() -> int:
     """Run all that is asked for; return the exit status."""
     asked = options()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("suite was ended"))
+    # In the background of a shell it is ignored, and children inherit that: tests of
+    # Ctrl-C would wait for a process that never hears of it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     times: dict[str, float] = {}
     with suppress(OSError, ValueError):
         times = json.loads(TIMES.read_text(encoding="utf-8"))
