@@ -43,15 +43,17 @@ FRONT, ALONE, LOCAL = "front end", "AMQP client alone", "memq without a cluster"
 LOCAL_COUNT = 40_000
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
+    """What the load has to know of a front end."""
+
     title: str = FRONT
     protocol: str = "memcache"
 
 
-class _End(NamedTuple):
+class End(NamedTuple):
     """A front end, as the load knows it."""
 
-    kind: _Kind
+    kind: Kind
     port: int
     pid: int
 
@@ -103,7 +105,7 @@ def _spentBy(before: Sequence[dict[int, int]], nodes: Sequence[int]) -> float:
 
 def _clients(
     load: Load,
-    end: _End,
+    end: End,
     nodes: Sequence[int],
     shape: tuple[int, int],
     count: int = COUNT,
@@ -139,7 +141,7 @@ def _alone(url: str, nodes: Sequence[int], shape: tuple[int, int]) -> Iterator[_
         yield _Cost(told["rate"], told["cpu"], took)
 
 
-def measured(load: Load, end: _End, local: _End, url: str) -> list[list[str]]:
+def measured(load: Load, end: End, local: End, url: str) -> list[list[str]]:
     """Return the rows of the table.
 
     :param end: the front end; and local, the server without a cluster.
@@ -195,8 +197,8 @@ def main() -> None:
         try:
             line = server.waitForLine("The cluster is there: ")
             told = line.rpartition("The cluster is there: ")[2].strip()
-            end = _End(_Kind(), server.port, server.pid)
-            local = _End(_Kind(LOCAL), home.port, home.pid)
+            end = End(Kind(), server.port, server.pid)
+            local = End(Kind(LOCAL), home.port, home.pid)
             text = section(measured(load, end, local, options.url), told)
             with socket.create_connection(("127.0.0.1", server.port)) as client:
                 client.sendall(b"delete %s0\r\n" % KEY.encode())

@@ -20,9 +20,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean, median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from bench.cluster import PAGE, URL, nodesOf
+from bench.cluster import PAGE, URL, End, Kind, nodesOf
 from bench.measure import VERBS, Load, progress
 from bench.processors import spent, used
 from bench.sections import put
@@ -41,19 +41,6 @@ CONNECTIONS, MILLISECONDS, ROUNDS = 50, 4_000, 4
 #: Where Linux has the groups of processes whose time is bounded.
 GROUPS = Path("/sys/fs/cgroup/cpu")
 KEY = f"bench.fronts.{os.getpid()}."
-
-
-class _Kind(NamedTuple):
-    title: str = "front end"
-    protocol: str = "memcache"
-
-
-class _End(NamedTuple):
-    """A front end, as the load knows it."""
-
-    kind: _Kind
-    port: int
-    pid: int
 
 
 @contextlib.contextmanager
@@ -76,12 +63,12 @@ def bounded(pids: Sequence[int]) -> Iterator[None]:
         yield
 
 
-def together(load: Load, ends: Sequence[_End]) -> list[float]:
+def together(load: Load, ends: Sequence[End]) -> list[float]:
     """Return how many sets, and how many gets, all of them do a second, together."""
     rates = []
     for verb in VERBS:
 
-        def one(end: _End, verb: str = verb) -> float:
+        def one(end: End, verb: str = verb) -> float:
             options = {"c": CONNECTIONS, "s": 100, "t": MILLISECONDS, "n": 10**6}
             done = load.run(
                 end,  # type: ignore[arg-type]
@@ -98,7 +85,7 @@ def together(load: Load, ends: Sequence[_End]) -> list[float]:
     return rates
 
 
-def measured(load: Load, ends: Sequence[_End], nodes: Sequence[int]) -> str:
+def measured(load: Load, ends: Sequence[End], nodes: Sequence[int]) -> str:
     """Return the section."""
     alone: list[list[float]] = []
     both: list[list[float]] = []
@@ -143,7 +130,7 @@ def main() -> None:
             server = Server("", *words)
             stack.callback(server.stop)
             server.start().waitForLine("The cluster is there: ")
-            ends.append(_End(_Kind(), server.port, server.pid))
+            ends.append(End(Kind(), server.port, server.pid))
         with bounded([end.pid for end in ends]):
             text = measured(load, ends, nodesOf(options.url))
         for end in ends:

@@ -320,7 +320,7 @@ def playRound(
     kept = told(nodes.describe(), name, played.lanes, wrong)
     if not wrong:
         tidy(fronts[0], played.lanes)
-    return {**kept, "at": time.time(), "memory": memory(one.pid for one in fronts)}
+    return {**kept, "at": time.time(), "memory": memory(fronts)}
 
 
 def main() -> int:

@@ -8,30 +8,24 @@ compares the first rounds of front ends that went through many of them with the 
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from testkit.servers import Server
+
 #: Rounds that the middle is taken of; so many before them, in which caches fill.
 SOME, WARM = 5, 2
 
 
-def memory(pids: Iterable[int]) -> dict[str, int]:
-    """Return the resident memory of processes, in kB, by their ids.
+def memory(fronts: Iterable[Server]) -> dict[str, int]:
+    """Return the resident memory of servers, in kB, by their process ids.
 
     The ids are strings, as they are in JSON.
-
-    :raise FileNotFoundError: a process is not there.
     """
-    found = {}
-    for pid in pids:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-        found[str(pid)] = int(re.findall(r"^VmRSS:\s+(\d+) kB", status, re.M)[0])
-    return found
+    return {str(each.pid): each.residentNow() // 1024 for each in fronts}
 
 
 def told(rounds: Iterable[dict[str, Any]]) -> str:
