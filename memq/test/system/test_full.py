@@ -23,15 +23,19 @@ from time import monotonic
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.disks.smalldisks import Eater, SmallDisk, limitedDisk, mountDisk
+from memq.test.support.disks.smalldisks import (
+    Eater,
+    SmallDisk,
+    limitedDisk,
+    mountDisk,
+    startOnFull,
+)
 from memq.test.support.servers import started, together
 from memq.test.support.torture import report, rounds, told
 from testkit.servers import PATIENCE, Server
 from testkit.wire import Wire, sets
 
 FULL = b"SERVER_ERROR out of disk space"
-#: What a start says that cannot recover.
-NO_ROOM = "MB of room, and start again"
 QUEUES = [b"q%d" % number for number in range(4)]
 #: Sets in a row that are refused before a producer believes it.
 REFUSED = 8
@@ -153,19 +157,10 @@ class Run:
             assert counts.get(queue, (0, 0)) == (pushed, taken), queue
 
     def kill(self) -> None:
-        """Kill the server and start it again.
-
-        Where another program takes whatever room there is, it may take that of the
-        ballast before a recovery has it.  The start says so then, and what to do.
-        """
+        """Kill the server and start it again."""
         self.server.stop(SIGKILL)
-        try:
-            self.server.start()
-        except AssertionError as error:
-            if self._wantsEater != "forEver" or NO_ROOM not in str(error):
-                raise
-            self.stopEater()
-            self.server.start()
+        isEaten = self._wantsEater == "forEver"
+        startOnFull(self.server.start, self.stopEater if isEaten else None)
 
 
 class FullTests(SynchronousTestCase):

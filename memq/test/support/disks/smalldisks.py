@@ -13,9 +13,13 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.trial.unittest import SynchronousTestCase
 
 MEGABYTE = 1024 * 1024
+#: What a start says that cannot recover.
+NO_ROOM = "MB of room, and start again"
 #: Bytes of the largest file where no disk can be mounted.
 LIMIT = 48 * MEGABYTE
 
@@ -107,3 +111,24 @@ class Eater:
         self._ended.set()
         self._thread.join()
         os.unlink(self._path)
+
+
+def startOnFull(
+    start: Callable[[], object], makeRoom: Callable[[], None] | None
+) -> None:
+    """Start a server that was killed on a full disk.
+
+    Where another program takes whatever room there is, it may take that of the ballast
+    before a recovery has it.  The start says so then, and what to do.
+
+    :param start: starts it; raises AssertionError with what a start says that ends.
+    :param makeRoom: lets the other program give back what it took; None if there is
+        none, so that the start may not fail.
+    """
+    try:
+        start()
+    except AssertionError as error:
+        if makeRoom is None or NO_ROOM not in str(error):
+            raise
+        makeRoom()
+        start()
