@@ -109,6 +109,11 @@ class Bounds:
         spent = operation.spent
         return spent is not None and spent.total(self.seconds()) >= self.timeout
 
+    def spent(self, since: float) -> float:
+        """Return how many seconds have passed since an operation was begun, if many."""
+        seconds = self.seconds() - since
+        return seconds if seconds > MOMENT else 0.0
+
     def pause(self, seconds: float) -> Ask:
         """Return what is answered so much later, for steps that wait."""
         return lambda done: self._clock.callLater(seconds, done, None)

@@ -224,7 +224,8 @@ class Carrier:
 
     def _push(self, operation: Push | PushLarge, since: float) -> None:
         ended = partial(self.scheduler.ended, [operation])
-        self._sets.begin(operation, self._view(), ended)
+        spent = self._bounds.spent(since)
+        self._sets.begin(operation, self._view(), ended, spent)
 
     # Plain gets, and what comes back of them.
 
@@ -264,7 +265,8 @@ class Carrier:
             return
         queue, found = delivered
         if not self._pauses.knows(queue):
-            yield ending(self._openReads.giveBack, queue, [found.sequence])
+            # It stands in its line again before the message can be delivered anew.
+            self._openReads.giveBack(queue, [found.sequence], lambda _: None)
             return
         part = next(each for each in read.parts if each.queue == queue)
         isTaken = part.takes and not part.opens

@@ -118,7 +118,8 @@ class Pops:
         told = partial(self._cbFound, take)
         if not most:
             self._end(take)
-        elif operation.spent is None:
+        elif operation.spent is None and not self._bounds.spent(since):
+            # It is answered in its own time.
             self._gets.get(operation.queue, told)
         elif self._bounds.isOver(operation):
             operation.fail(StoreError(TOO_LATE))

@@ -39,6 +39,7 @@ class Publisher(Protocol):
         delay: int = 0,
         *,
         makes: bool = True,
+        spent: float = 0.0,
     ) -> object:
         """Set a message; ``told`` is called once, with None when a majority has it."""
 
@@ -89,11 +90,16 @@ class Sets:
         self._run = run
 
     def begin(
-        self, operation: Push | PushLarge, view: View, ended: Callable[[], object]
+        self,
+        operation: Push | PushLarge,
+        view: View,
+        ended: Callable[[], object],
+        spent: float = 0.0,
     ) -> None:
         """Run it on a view, and send what it has set.
 
         :param ended: called once, when all of that is told.
+        :param spent: seconds of its time that are over.
         """
         if isinstance(operation, Push):
             view.place = lambda: len(operation.results)
@@ -122,10 +128,14 @@ class Sets:
                 ended()
 
         for put in puts:
-            self._send(put, operation.delay, partial(_cbTold, put))
+            self._send(put, operation.delay, partial(_cbTold, put), spent)
 
     def _send(
-        self, put: Put, delay: int, told: Callable[[QueueError | None], object]
+        self,
+        put: Put,
+        delay: int,
+        told: Callable[[QueueError | None], object],
+        spent: float,
     ) -> None:
         now = self._policies.now()
         # What is delayed has no other time.
@@ -139,6 +149,7 @@ class Sets:
             told,
             expiration,
             delay if put.isDelayed else 0,
+            spent=spent,
         )
 
     def _fail(self, operation: Push | PushLarge, put: Put, error: QueueError) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from enum import Enum, auto
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.logger import Logger
@@ -10,6 +12,7 @@ from twisted.logger import Logger
 from memq.rabbitmq.errors import Unreachable, Unsure
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
 
     from memq.errors import QueueError
@@ -50,6 +53,11 @@ class Sender(Protocol):
 
     def prune(self) -> None:
         """Let go of messages that are held and were told."""
+
+
+def place(due: deque[Message], message: Message) -> None:
+    """Put a message among others in the order of deadlines."""
+    insort(due, message, key=attrgetter("deadline"))
 
 
 class Message:

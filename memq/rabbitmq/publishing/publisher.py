@@ -41,7 +41,7 @@ from memq.rabbitmq.publishing.delays import Delays
 from memq.rabbitmq.publishing.deletes import Deletes
 from memq.rabbitmq.publishing.lanes import Lane
 from memq.rabbitmq.publishing.making import Making
-from memq.rabbitmq.publishing.message import Message
+from memq.rabbitmq.publishing.message import Message, place
 from memq.rabbitmq.publishing.outlet import Outlet, limitIn
 from memq.rabbitmq.publishing.questions import MOST_CHANNELS, Answer, Questions
 
@@ -157,6 +157,7 @@ class Publisher:
         delay: int = 0,
         *,
         makes: bool = True,
+        spent: float = 0.0,
     ) -> None:
         """Publish a message.
 
@@ -168,17 +169,17 @@ class Publisher:
         :param delay: seconds after which it is in the queue; from 1,000 on they are
             rounded up to three digits.
         :param makes: whether its queue is made for it, if there is none.
+        :param spent: seconds of its timeout that are over.
         """
         if self._link.isBlocked:
             told(ClusterFull())
             return
         lane = self._delays.lane(delay) if delay else self._lane(name, None)
-        self._number += 1
-        deadline = self._clock.seconds() + self._timeout
-        number = self._number
+        number = self._number = self._number + 1
+        deadline = self._clock.seconds() + self._timeout - spent
         message = Message(lane, body, headers, expiration, told, number, deadline)
         message.makes = makes
-        self._due.append(message)
+        (place if spent else deque.append)(self._due, message)
         if self._tick is None:
             self._tick = self._clock.callLater(TICK, self._lookAtDue)
         if delay:

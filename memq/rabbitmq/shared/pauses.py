@@ -11,12 +11,17 @@ does anything with the queue; one that heard nothing, for whatever other cause, 
 seconds later.  What is used all the time is asked for before its time is over, so that
 nobody waits for it.
 
+TOGETHER queues are asked for at a time, and the others when these are answered: so an
+answer is as new when it comes as a node is quick, however many wait for one.  A command
+waits as long as the nodes go on answering, for a part of its time.
+
 A node out of memory or disk space answers nothing here.  It lets nobody pause anything
 either, and news are still heard: what was known last counts as long as that lasts.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,37 +48,47 @@ FRESH, AHEAD = 3.0, 1.5
 #: Seconds without an answer to anything for which news would have been heard, and after
 #: which something is asked.
 LEASE, PING = 0.5, 0.2
-#: Seconds that something waits for an answer at most, and after which a node is left
-#: that gives none.  The former come before the time that a command itself has.
+#: Seconds that a node has for an answer, and after which one is left that gives none.
 BOUND, SILENCE = 0.5, 2.0
+#: How many queues are asked for at a time.
+TOGETHER = 32
+#: Seconds in which what has come is read.
+MOMENT = 0.001
+#: The part of a command's time that it waits until its queue is asked for, at most.
+SHARE = 0.6
 #: Queues of which the time of the answer is remembered.
 MOST = 100_000
 
 
 class _Wait(Request):
-    """Something that needs to know of a queue."""
+    """Something that needs to know of a queue.
 
-    __slots__ = ("late",)
+    :ivar most: until when it waits at most.
+    """
+
+    __slots__ = ("late", "most")
 
     def __init__(
         self,
         queue: bytes,
         done: Callable[[Any], object],
-        late: Callable[[bytes], object],
+        late: Callable[[_Wait], object],
+        most: float,
     ) -> None:
         super().__init__(queue, done)
         self.late = late
+        self.most = most
 
     def expire(self) -> None:
-        """Note that its time is over, and ask why."""
-        if self.fail():
-            self.late(self.queue)
+        """Look whether its time is over."""
+        if not self.isOver:
+            self.late(self)
 
 
 class _Look:
     """A queue that is asked for.
 
-    :ivar at: when that was sent; None if it is not.
+    :ivar at: when that was sent; None if it stands in line for it, or nothing can be.
     :ivar bits: what was answered.
     :ivar left: how many answers are to come.
     :ivar isOld: whether news of the queue came since.
@@ -112,16 +127,26 @@ class Pauses:
     def __init__(self, clock: IReactorTime, timeout: float = 5.0) -> None:
         """Know nothing yet.
 
-        :param timeout: seconds after which a pause or its end fails.
+        :param timeout: seconds after which a pause or its end fails, and that a
+            command has which waits for an answer.
         """
         self.news = News(clock, self, tuple(EXCHANGES.values()))
         self.changed: Callable[[str, bytes], object] = lambda _, __: None
         self.active: Callable[[], object] = lambda: None
+        self._clock = clock
         self._seconds = clock.seconds
-        self._waits = Deadlines(clock, BOUND)
+        self._most = SHARE * timeout
+        self._waits = Deadlines(clock, min(BOUND, self._most))
         self._deadlines = Deadlines(clock, timeout)
         #: When the last question was asked that is answered.
         self._heardAt = 0.0
+        #: How many more queues can be asked for now, and those that are to be: for
+        #: something that waits, and ahead of time.  Some are asked for already.
+        self._room = TOGETHER
+        self._urgent: deque[bytes] = deque()
+        self._ahead: deque[bytes] = deque()
+        #: When something was answered last, or first asked since.
+        self._silentSince = 0.0
         #: When what is known of a queue was asked.
         self._askedAt: dict[bytes, float] = {}
         #: Those that are paused, or were when they were asked for last.
@@ -146,7 +171,7 @@ class Pauses:
         now = self._seconds()
         age, silence = now - askedAt, now - self._heardAt
         if age > AHEAD or silence > PING:
-            self._look(queue)
+            self._lookAhead(queue)
         return age < FRESH and silence < LEASE
 
     def look(self, queue: bytes, done: Callable[[Any], object]) -> None:
@@ -155,22 +180,36 @@ class Pauses:
         :param done: called once with None when it is known, else with an error: then
             the cluster did not answer in time.
         """
-        wait = _Wait(queue, done, self._late)
+        wait = _Wait(queue, done, self._late, self._seconds() + self._most)
         self._waits.add(wait)
-        self._look(queue).waits.append(wait)
-
-    def _look(self, queue: bytes) -> _Look:
         look = self._looks.get(queue)
         if look is None:
             look = self._looks[queue] = _Look()
-            self._send(queue, look)
-        return look
+        if look.at is None and not look.waits:
+            self._urgent.append(queue)
+        look.waits.append(wait)
+        self._sendNext()
+
+    def _lookAhead(self, queue: bytes) -> None:
+        """Ask for a queue for which nobody waits."""
+        if queue not in self._looks:
+            self._looks[queue] = _Look()
+            self._ahead.append(queue)
+            self._sendNext()
+
+    def _sendNext(self) -> None:
+        """Ask for as many as can be asked for now."""
+        while self._room and self.news.isReady and (self._urgent or self._ahead):
+            queue = (self._urgent or self._ahead).popleft()
+            look = self._looks.get(queue)
+            if look is not None and look.at is None:
+                if self._room == TOGETHER:
+                    self._silentSince = self._seconds()
+                self._room -= 1
+                self._send(queue, look)
 
     def _send(self, queue: bytes, look: _Look) -> None:
-        """Ask for a queue, now or when something can be asked."""
-        if not self.news.isReady:
-            look.at = None
-            return
+        """Ask for a queue."""
         look.at = self._seconds()
         look.bits, look.left, look.isOld = 0, len(EXCHANGES), False
         name = nameOf(queue).queue
@@ -184,11 +223,17 @@ class Pauses:
             return
         assert look.at is not None
         self._heardAt = max(self._heardAt, look.at)
+        self._silentSince = self._seconds()
         if look.isOld:
-            self._send(queue, look)
+            # A channel that is being closed takes no more: it is asked for on the next.
+            look.at = None
+            if self.news.isReady:
+                self._send(queue, look)
             return
+        self._room += 1
         del self._looks[queue]
         self._note(queue, look.at, look.bits)
+        self._sendNext()
         for wait in look.waits:
             wait.answer(None)
 
@@ -202,11 +247,25 @@ class Pauses:
         else:
             self._bits.pop(queue, None)
 
-    def _late(self, queue: bytes) -> None:
-        """Leave a node that says nothing."""
-        look = self._looks.get(queue)
-        sentAt = None if look is None else look.at
-        if sentAt is not None and self._seconds() - sentAt > SILENCE:
+    def _late(self, wait: _Wait) -> None:
+        """See about one that waits, once what has come by now is read.
+
+        A burst of questions takes the process itself some time.
+        """
+        self._clock.callLater(MOMENT, self._lateStill, wait)
+
+    def _lateStill(self, wait: _Wait) -> None:
+        """Let one wait on whose node has time yet; leave a node that says nothing."""
+        if wait.isOver:
+            return
+        now, at = self._seconds(), self._looks[wait.queue].at
+        silence = now - self._silentSince
+        isLate = (silence if at is None else now - at) >= BOUND
+        if not isLate and now < wait.most:
+            self._waits.add(wait)
+            return
+        wait.fail()
+        if self._room < TOGETHER and silence > SILENCE:
             self.news.link.leave("it tells nothing of pauses")
 
     # What is done.
@@ -300,11 +359,15 @@ class Pauses:
             if all(wait.isOver for wait in look.waits):
                 del self._looks[queue]
             else:
-                self._send(queue, look)
+                self._urgent.append(queue)
+        self._sendNext()
 
     def newsDown(self) -> None:
         """Know nothing any more."""
         self._askedAt.clear()
+        self._room = TOGETHER
+        self._urgent.clear()
+        self._ahead.clear()
         for look in self._looks.values():
             look.at = None
 

@@ -43,6 +43,7 @@ class FakePublisher:
     :ivar delays: the seconds of each that is delayed.
     :ivar isBlocked: whether it takes none.
     :ivar unconfirmed: how many are not told.
+    :ivar spent: the seconds of its time that were over of the last one.
     """
 
     def __init__(self, clock: Clock, cluster: FakeCluster) -> None:
@@ -50,6 +51,7 @@ class FakePublisher:
         self._cluster = cluster
         self.isBlocked = False
         self.unconfirmed = 0
+        self.spent = 0.0
         self.limits: dict[str, int] = {}
         self.errors: list[QueueError | None] = []
         self.expirations: list[str] = []
@@ -65,8 +67,10 @@ class FakePublisher:
         delay: int = 0,
         *,
         makes: bool = True,
+        spent: float = 0.0,
     ) -> None:
         """Set a message, soon."""
+        self.spent = spent
         if delay:
             self.delays.append(delay)
         if expiration is not None:

@@ -141,7 +141,7 @@ class EngineTests(FrontTestCase):
     def test_broken(self) -> None:
         """So is one of what asks the cluster: a client is answered all the same."""
 
-        def _fail(*_: object) -> None:
+        def _fail(*_: object, **__: object) -> None:
             raise ValueError("wrong")
 
         asked = self.front.engine.asked

@@ -66,13 +66,13 @@ class PublisherTestCase(SynchronousTestCase):
 
     def publish(self, *bodies: bytes, queue: str = "q") -> None:
         """Publish messages, and let nothing happen."""
-
-        def tell(body: bytes, error: QueueError | None) -> None:
-            self.told.append((body, b"STORED" if error is None else error.reply))
-
         name = encode(queue.encode())
         for body in bodies:
-            self.publisher.publish(name, body, None, partial(tell, body))
+            self.publisher.publish(name, body, None, partial(self.tell, body))
+
+    def tell(self, body: bytes, error: QueueError | None) -> None:
+        """Note what is told of a message."""
+        self.told.append((body, b"STORED" if error is None else error.reply))
 
     def stored(self, *bodies: bytes) -> list[tuple[bytes, bytes]]:
         """Return what is told when all are stored."""
@@ -188,6 +188,17 @@ class UnsureTests(PublisherTestCase):
         self.first.peers[0].confirm(1, 2, multiple=True)
         self.go()
         self.assertEqual([(b"1", LATE), (b"2", b"STORED")], self.told)
+
+    def test_spent(self) -> None:
+        """What has spent a part of its time before is told so much earlier."""
+        self.rabbit.silent.add("q")
+        self.publish(b"1")
+        told = partial(self.tell, b"2")
+        self.publisher.publish(encode(b"q"), b"2", None, told, spent=2.0)
+        self.goOn(TIMEOUT - 2.0 + TICK)
+        self.assertEqual([(b"2", LATE)], self.told)
+        self.goOn(2.0)
+        self.assertEqual([(b"2", LATE), (b"1", LATE)], self.told)
 
     def test_unreachable(self) -> None:
         """What no node took in time is not stored, and does not come later."""

@@ -199,16 +199,16 @@ class SharedTests(FrontTestCase):
         self.pass_(FRESH + 0.1)
         self.cluster.stuck.add(READS)
         self.there.send("get q", "set q 0 0 1", "b", "move p q")
-        self.pass_(BOUND + 0.3)
+        self.pass_(BOUND + 0.4)
         stored = "SERVER_ERROR the queue servers cannot be reached: nothing is stored"
         self.assertEqual(self.there.replies(), [REFUSED])
-        self.pass_(BOUND + 0.3)
+        self.pass_(BOUND + 0.4)
         self.assertEqual(self.there.replies(), [stored])
         self.assertNotIn("leave", self.cluster.log)
         self.pass_(SILENCE)
         self.assertEqual(self.there.replies(), [REFUSED])
         self.there.send("get q")
-        self.pass_(BOUND + 0.3)
+        self.pass_(BOUND + 0.4)
         self.assertEqual(self.there.replies(), [REFUSED])
         self.assertIn("leave", self.cluster.log)
         self.cluster.unstick()
@@ -219,7 +219,7 @@ class SharedTests(FrontTestCase):
         """Nor is anything without a link; what waits for one goes on with it."""
         self.news.down()
         self.there.send("get q")
-        self.pass_(BOUND + 0.3)
+        self.pass_(BOUND + 0.4)
         self.assertEqual(self.there.replies(), [REFUSED])
         self.news.up()
         self.other.settle()
@@ -262,6 +262,109 @@ class SharedTests(FrontTestCase):
         self.cluster.unstick()
         self.other.settle()
         self.assertNotIn((READS, "q"), self.cluster.exchanges.bindings)
+
+    def slowly(self, seconds: float) -> None:
+        """Let one question of pauses be answered after the other, so much later."""
+        ask, clock = self.cluster.ask, self.other.clock
+        free = 0.0
+
+        def _ask(what: str, queue: str, answer: Any) -> None:
+            nonlocal free
+            if what == "publish" and queue in (READS, WRITES):
+                free = max(free, clock.seconds()) + seconds
+                clock.callLater(free - clock.seconds(), ask, what, queue, answer)
+            else:
+                ask(what, queue, answer)
+
+        self.patch(self.cluster, "ask", _ask)
+
+    def burst(self, count: int) -> None:
+        """Set to so many queues at once that nobody has used."""
+        lines = [(f"set n{number} 0 0 1", "x") for number in range(count)]
+        self.there.send(*(each for line in lines for each in line))
+
+    def test_burst(self) -> None:
+        """However many wait for answers, each waits as long as there are some."""
+        self.slowly(0.005)
+        self.burst(200)
+        self.other.settle()
+        self.assertEqual(len(self.pauses.news._sent), 2 * module.TOGETHER)
+        self.pass_(BOUND * 3)
+        replies = self.there.replies()
+        self.assertLess(len(replies), 200)
+        self.pass_(BOUND * 2)
+        replies += self.there.replies()
+        self.assertEqual(replies, ["STORED"] * 200)
+        # What was spent on that is over.
+        self.assertGreater(self.other.publisher.spent, BOUND * 3)
+
+    def test_burstTooLarge(self) -> None:
+        """But not for longer than a part of its time: the rest is for what it does."""
+        self.slowly(0.005)
+        self.burst(600)
+        self.pass_(5 * module.SHARE + BOUND + 0.4)
+        replies = self.there.replies()
+        self.assertEqual(len(replies), 600)
+        stored = replies.count("STORED")
+        self.assertGreater(stored, 300)
+        self.assertEqual(replies[:stored], ["STORED"] * stored)
+        refused = "SERVER_ERROR the queue servers cannot be reached: nothing is stored"
+        self.assertEqual(replies[stored:], [refused] * (600 - stored))
+
+    def test_burstUnanswered(self) -> None:
+        """Of a node that says nothing none waits for longer than one alone."""
+        self.cluster.stuck.add(READS)
+        self.burst(100)
+        self.pass_(BOUND + 0.4)
+        self.assertEqual(len(self.there.replies()), 100)
+
+    def test_busy(self) -> None:
+        """What came while the process was busy counts, as if it had come in time."""
+        self.there.send("set new 0 0 1", "x")
+        self.other.clock.advance(0)
+        self.other.clock.advance(BOUND + 0.4)
+        self.assertEqual(self.there.replies(), ["STORED"])
+
+    def test_getAfter(self) -> None:
+        """A get that has waited has the rest of its time."""
+        self.slowly(0.2)
+        self.cluster.make("p")
+        self.cluster.stuck.add("p")
+        self.there.send("get p")
+        self.pass_(5.5)
+        replies = self.there.replies()
+        self.assertEqual(replies, [f"SERVER_ERROR {UNANSWERED}"])
+
+    def test_turn(self) -> None:
+        """A read keeps its turn, however long nobody tells of pauses."""
+        first, second = self.other.client(), self.other.client()
+        first.ask("get q/t=60000")
+        second.ask("get q/t=60000")
+        self.pass_(1)
+        self.cluster.stuck.add(READS)
+        self.cluster.make("q", b"b")
+        # Meanwhile it was given back, and given to the consumer of the other one.
+        self.pass_(BOUND + 0.6)
+        self.assertIn("nack", self.cluster.log)
+        self.cluster.unstick()
+        self.pass_(1)
+        self.assertEqual(second.replies(), [])
+        self.assertEqual(first.replies(), ["VALUE q/t=60000 0 1", "b", "END"])
+
+    def test_closing(self) -> None:
+        """What has to be asked again while the channel closes is so on the next."""
+        self.pass_(FRESH + 0.1)
+        self.cluster.stuck |= {READS, WRITES}
+        self.there.send("set q 0 0 1", "b")
+        self.other.settle()
+        self.pauses.heard("emptied", b"q")
+        (channel,) = self.news.channels
+        self.cluster.unstick()
+        channel.cancelFromThere("")
+        self.other.settle()
+        self.assertEqual(self.there.replies(), [])
+        self.other.pass_(AGAIN + 0.1)
+        self.assertEqual(self.there.replies(), ["STORED"])
 
     # What is done.
 
