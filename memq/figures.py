@@ -65,6 +65,9 @@ class Heads(NamedTuple):
     late: float = 0.0
     #: How many are looked at; it ends before the queue that needs another look.
     most: int = maxsize
+    #: A time since which all queues were told, in ms since 1970; 0 for unknown.  A head
+    #: that came later may be told as of then, for twice as long as ``late`` at most.
+    since: int = 0
 
 
 #: All are told as they are.

@@ -104,15 +104,18 @@ class Queue:
     :ivar rest: what seldom changes.
     :ivar lastUsed: seconds since 1970-01-01 UTC, in steps of USED; 0 if unknown.
     :ivar reads: its open reads and what came of earlier ones; None when nothing is.
+    :ivar end: how many had been pushed when its figures were told last; less than 0
+        when they were not.
     :ivar seen: head, messages taken, and the time of the first one in ms since 1970, 0
         without one, when that was looked at; and when that was, in seconds.  None when
-        it was not.
+        it was not.  Messages taken are -1 where the time is known but nearly.
     """
 
     __slots__ = (
         "_packedRest",
         "bytes",
         "closed",
+        "end",
         "head",
         "id",
         "lastUsed",
@@ -149,6 +152,7 @@ class Queue:
         if rest is not NO_REST:
             self.setRest(rest)
         self.head = self.packHead = 0
+        self.end = -1
         self.seen: tuple[int, int, int, float] | None = None
         self.reads: Reads | None = None
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     Peek = Callable[[bytes], Message | QueueError | None]
 
+#: In so many parts are the queues whose heads are looked at one part after the other.
+PARTS = 32
+
 
 def inColumns(queues: Iterable[Queue | None], peek: Peek, heads: Heads) -> Columns:
     """Return the details of queues, and look at each head that may be another one.
@@ -47,7 +50,7 @@ def _rows(
     queues: Iterable[Queue | None], peek: Peek, heads: Heads
 ) -> tuple[int, list[tuple[Any, ...]]]:
     """Return how many queues were seen, and what there is of each."""
-    now, late, left = heads
+    now, late, left, since = heads
     gone = 0
     rows = []
     # In one loop and without calls: there may be 100,000 queues.
@@ -62,17 +65,26 @@ def _rows(
             items -= opened
         if items > 0:
             seen = queue.seen
-            if seen is None or (
-                (seen[1] != taken or seen[0] != queue.head or reads is not None)
-                and (not late or now - seen[3] >= late)
+            if (
+                seen is None
+                or seen[1] != taken
+                or seen[0] != queue.head
+                or reads is not None
             ):
-                if not left:
-                    break
-                left -= 1
-                seen = _look(queue, peek, now)
+                if since and 0 <= queue.end <= taken and reads is None:
+                    # All that was there is gone: this one came since.
+                    seen = queue.head, -1, since, now + _share(queue, late)
+                    queue.seen = seen
+                elif seen is None or not late or now - seen[3] >= late:
+                    if not left:
+                        break
+                    left -= 1
+                    seen = _look(queue, peek, now - _share(queue, late / 2))
             time = seen[2]
         else:
             time = 0
+        if queue.end != pushed:
+            queue.end = pushed
         rows.append(
             (
                 queue.name,
@@ -88,6 +100,11 @@ def _rows(
             )
         )
     return gone + len(rows), rows
+
+
+def _share(queue: Queue, seconds: float) -> float:
+    """Return a share of some time, so that heads are not all looked at at once."""
+    return seconds * (queue.id % PARTS) / PARTS
 
 
 def _look(queue: Queue, peek: Peek, now: float) -> tuple[int, int, int, float]:

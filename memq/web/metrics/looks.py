@@ -30,7 +30,7 @@ class Look(Operation):
     It may end early, when heads have to be read from the disk.
     """
 
-    __slots__ = ("_late", "_names", "_seconds")
+    __slots__ = ("_late", "_names", "_seconds", "_since")
 
     outlivesSession = False
     staleness = OLD_FIGURES
@@ -41,16 +41,18 @@ class Look(Operation):
         names: Sequence[bytes],
         seconds: Callable[[], float] = lambda: 0.0,
         late: float = 0.0,
+        since: int = 0,
     ) -> None:
         """Remember which.
 
         :param seconds: tells the time, in seconds; by default it takes its time.
-        :param late: as in Heads.
+        :param late: as in Heads, and ``since``.
         """
         super().__init__(client)
         self._names = names
         self._seconds = seconds
         self._late = late
+        self._since = since
 
     @property
     def idleCost(self) -> int:
@@ -60,7 +62,7 @@ class Look(Operation):
     def run(self, store: IQueueStore) -> int:
         """Look."""
         now = self._seconds()
-        heads = Heads(now, self._late, STEP)
+        heads = Heads(now, self._late, STEP, self._since)
         found = store.details(self._names, heads)
         while found.seen < len(self._names) and self._seconds() - now < LONG:
             found = found.joined(store.details(self._names[found.seen :], heads))

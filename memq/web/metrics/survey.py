@@ -6,8 +6,10 @@ nobody waits for more than a slice.  Surveys run one after the other; who wants 
 that is under way, or waits for its turn, shares it.
 
 To look at a head that has changed takes longer than all else.  So of more than FEW
-queues one is told as it was, if it was looked at a few seconds ago; what stays where it
-is has its age to the millisecond.
+queues one is told as it was, if it was looked at a few seconds ago.  Where all is gone
+that was there in the survey before, the head came since, and is told as of then: as a
+survey or two older than it is.  What stays where it is has its age to the millisecond
+some time later.
 
 A queue that is deleted in the middle is not seen.  So the sums could fall for once, and
 so does ``taken`` when a message goes back; a counter that falls would be taken for one
@@ -181,6 +183,8 @@ class _Survey:
         self.wanted = wanted
         self.asking: list[Deferred[Picture]] = []
         self.began = broker.clock.seconds()
+        #: The same in ms since 1970.
+        self.at = int(broker.policies.seconds() * 1000)
         self.gone = Totals()
         #: The sums of the numbers of QueueDetail from ``items`` to ``returns``.
         self._sums = [0] * len(QueueDetail._fields[_SUMMED])
@@ -265,6 +269,9 @@ class Surveyor:
         self._ever = Totals()
         #: The last picture, without rows, and when that was.
         self._last: tuple[Picture, float] | None = None
+        #: When the last one began that went through all queues, in ms since 1970, and
+        #: by the clock.
+        self._whole = 0, float("-inf")
         #: By queue, how many had come, and the most that was told as taken from it.
         self._taken: dict[bytes, tuple[int, int]] = {}
 
@@ -340,10 +347,15 @@ class Surveyor:
         if place < len(survey.names):
             names = survey.names[place : place + survey.atOnce]
             count = len(survey.names)
-            late = 0.0 if count <= FEW else min(LATE, LATE_EACH * count)
+            late, since = 0.0, 0
+            if count > FEW:
+                late = min(LATE, LATE_EACH * count)
+                at, began = self._whole
+                since = at if survey.began - began < late else 0
             seconds = self._broker.clock.seconds
-            self._submit(Look(self._session, names, seconds, late))
+            self._submit(Look(self._session, names, seconds, late, since))
             return
+        self._whole = survey.at, survey.began
         pairs = zip(survey.gone, survey.counted, self._ever, strict=True)
         self._ever = Totals(*(max(gone + now, told) for gone, now, told in pairs))
         if len(self._taken) > 2 * len(survey.names):

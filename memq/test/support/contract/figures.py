@@ -173,6 +173,26 @@ class FiguresContract(StoreContract):
         look(20, 5)
         self.assertEqual(seen, [1, 0, 1, 1])
 
+    def test_nearlyKnownHeads(self) -> None:
+        """A head that came since all was told may be told as of then for a while."""
+        self.push(b"q", b"1")
+        self.store.details([b"q"], Heads(10, 5))
+        self.bodies(b"q")
+        self.push(b"q", b"2", b"3")
+        head = self.q.peek()
+        assert head is not None
+        with mock.patch.object(self.store, "peek", wraps=self.store.peek) as peek:
+            told = []
+            for now, late, since in ((11, 5, 7), (15, 5, 8), (22, 5, 9), (23, 5, 9)):
+                found = self.store.details([b"q"], Heads(now, late, since=since))
+                told.append((found.rows()[0].headTime, peek.call_count))
+        self.assertEqual(told, [(7, 0), (7, 0), (head.time, 1), (head.time, 1)])
+        self.q.pop()
+        self.push(b"q", b"4")
+        # One is left that was there.
+        (found,) = self.store.details([b"q"], Heads(30, 5, since=24)).rows()
+        self.assertNotEqual(found.headTime, 24)
+
     def test_headAsItIs(self) -> None:
         """A head is told as it is to who does not say the time, whoever looked late."""
         self.push(b"q", b"1", b"2")

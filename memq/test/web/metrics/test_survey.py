@@ -171,6 +171,22 @@ class PictureTests(SurveyTestCase):
             self.client.talk(b"get a\r\n")
         self.assertEqual(told, [1000, 1000, 3000])
 
+    def test_nearlyKnownHeads(self) -> None:
+        """Of many queues, heads that came since the survey before are told as of it."""
+        self.patch(survey, "FEW", 1)
+        self.patch(survey, "LATE_EACH", 10.0)
+        self.fill(2)
+        told = []
+        policies = self.harness.broker.policies
+        for number, passed in ((100, 0), (200, 5), (300, 5), (400, 5), (500, 60)):
+            self.harness.pass_(passed)
+            self.patch(policies, "seconds", partial(float, number))
+            self.patch(self.store, "seconds", partial(float, number - 50))
+            self.client.talk(b"get a\r\nset a 0 0 1\r\nx\r\n")
+            told.append(max(self.figures("oldest")))
+        # The last survey before it is too long ago.
+        self.assertEqual(told, [50_000, 100_000, 200_000, 300_000, 450_000])
+
     def test_oldest(self) -> None:
         """The oldest head is that of any queue that has one."""
         for name, seconds in ((b"a", 30), (b"b", 10), (b"c", 20)):
