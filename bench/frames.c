@@ -67,6 +67,13 @@ void simulate(int divides)
     CALLGRIND_START_INSTRUMENTATION;
 }
 
+/* Counts nothing until it is called again, unless it divides by function. */
+void pause_or_go_on(void)
+{
+    if (_PyInterpreterState_GetEvalFrameFunc(PyInterpreterState_Get()) != evaluate)
+        CALLGRIND_TOGGLE_COLLECT;
+}
+
 void begin(void)
 {
     counts = 1;

@@ -44,11 +44,14 @@ class Channel(channel.Channel):  # type: ignore[misc]
         exchange: str,
         key: str,
         body: bytes,
-        messageId: str,
+        number: int,
         headers: Mapping[str, Any] | None,
         expiration: str | None,
     ) -> None:
-        """Publish a mandatory, persistent message."""
+        """Publish a mandatory, persistent message.
+
+        :param number: what a return of it is told by, as its message id.
+        """
         most = self.connection.params.frame_max
         self.connection.send(
             frames.publish(
@@ -56,7 +59,7 @@ class Channel(channel.Channel):  # type: ignore[misc]
                 exchange,
                 key,
                 body,
-                messageId,
+                number,
                 headers,
                 expiration,
                 most,
@@ -109,8 +112,14 @@ class Channel(channel.Channel):  # type: ignore[misc]
             return True
         return False
 
+    def tell(self, tag: int, headers: Mapping[str, Any], body: bytes) -> None:
+        """Tell of the message that was asked for."""
+        found, self.found = self.found, None
+        assert found is not None
+        found(tag, headers, body)
+
     def receive(self, kind: int, payload: bytes) -> None:
-        """Take what comes of a message."""
+        """Take what comes of a message in pieces."""
         if kind == frames.HEADER:
             self._left, self._headers = frames.content(payload)
             self._parts = []
@@ -123,8 +132,6 @@ class Channel(channel.Channel):  # type: ignore[misc]
     def _end(self) -> None:
         self.isReceiving = False
         parts, self._parts = self._parts, []
-        found, self.found = self.found, None
         headers, self._headers = self._headers, None
-        assert found is not None
         assert headers is not None
-        found(self._tag, headers, parts[0] if len(parts) == 1 else b"".join(parts))
+        self.tell(self._tag, headers, parts[0] if len(parts) == 1 else b"".join(parts))

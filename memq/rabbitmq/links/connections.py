@@ -149,7 +149,7 @@ class AMQPConnection(pika.connection.Connection):  # type: ignore[misc]
                 self.flush()
 
     def _receive(self, data: bytes) -> None:
-        at, end = 0, len(data)
+        at, end, taken = 0, len(data), 0
         while end - at >= frames.OVERHEAD:
             kind, number, size = frames.START.unpack_from(data, at)
             begin, after = at + frames.START.size, at + size + frames.OVERHEAD
@@ -160,17 +160,28 @@ class AMQPConnection(pika.connection.Connection):  # type: ignore[misc]
                 isTaken = False
             elif kind == frames.METHOD:
                 (which,) = frames.WHICH.unpack_from(data, begin)
+                if which == frames.GET_OK and channel.found is not None:
+                    # Most messages come in one piece.
+                    found = frames.found(data, after, number)
+                    if found is not None:
+                        tag, _ = frames.numbered(data, begin)
+                        after, headers, body = found
+                        taken += after - at
+                        at = after
+                        channel.tell(tag, headers, body)
+                        continue
                 isTaken = channel.takes(which, data[begin : after - 1])
             else:
                 isTaken = channel.isReceiving
                 if isTaken:
                     channel.receive(kind, data[begin : after - 1])
             if isTaken:
-                self.bytes_received += after - at
+                taken += after - at
             else:
                 self._on_data_available(data[at:after])
             at = after
         self._rest = data[at:]
+        self.bytes_received += taken
 
     def send(self, data: bytes) -> None:
         """Send some bytes, soon and with others."""

@@ -10,7 +10,7 @@ See "AMQP 0-9-1", 2.3.5 (frames), 4.2.5 (fields of methods) and 4.2.6.1 (headers
 from __future__ import annotations
 
 from functools import lru_cache
-from struct import Struct
+from struct import Struct, error
 from typing import TYPE_CHECKING, Any
 
 from pika import BasicProperties
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 #: Kinds of frames, and what each ends with.
 METHOD, HEADER, BODY = 1, 2, 3
 END = b"\xce"
+_ENDS = END[0], END[0]
 #: Bytes of a frame besides its payload.
 OVERHEAD = 8
 #: The beginning of a frame: kind, channel, bytes of the payload.
@@ -39,11 +40,23 @@ _NUMBERED = Struct(">LQB")
 #: The beginning of a content header: class, a word that is not used, the bytes of the
 #: body, and which properties there are.
 _CONTENT = Struct(">HHQH")
+_CLASS = b"\0\x3c\0\0"
 _HEADERS, _MODE, _EXPIRATION, _MESSAGE_ID = 1 << 13, 1 << 12, 1 << 8, 1 << 7
-#: Two headers with names of one character, and numbers of 64 bits ("l"): the bytes of
-#: the table, and of each the name and the number.
-_TWO = Struct(">L3sq3sq")
-_TWO_BYTES = 22
+_PLAIN_HAS = _HEADERS | _MODE | _MESSAGE_ID
+#: Which properties there are, and the bytes of the table.
+_PROPERTIES = Struct(">HL")
+#: What a message has beside headers which is published here.
+_BESIDE = _MODE | _MESSAGE_ID | _EXPIRATION
+#: A content header from its frame's beginning on, to the end of a table of two: they
+#: have names of one character, and numbers of 64 bits ("l").
+_TWO = Struct(">BHLHHQHL3sq3sq")
+#: Of a message that is published with such a table: the bytes of its body, its
+#: properties and the first name, a number, the second name, a number, the mode and the
+#: size of its id, that, what comes before its body, and the bytes of that again.
+_PLAIN = Struct(">Q9sq3sq2s16s4sL")
+#: The bytes of such a table, and of a content header with it, the mode and the id.
+_TWO_BYTES, _PLAIN_BYTES = 22, 58
+_MODE_AND_ID = b"\x02\x10"
 #: A number, after its name and what says that it is one.
 _NUMBER = Struct(">q")
 _IS_NUMBER = ord("l")
@@ -55,33 +68,28 @@ def _short(text: str) -> bytes:
     return bytes((len(data),)) + data
 
 
-def _twoOf(headers: Mapping[str, Any]) -> bytes | None:
-    """Return a table of two numbers with names of one character; None for others."""
-    if len(headers) != 2:
+@lru_cache(16)
+def _namesOf(*names: str) -> tuple[bytes, bytes] | None:
+    """Return what tells two names, before their numbers; None if one is long."""
+    if any(len(name.encode()) != 1 for name in names):
         return None
-    (first, one), (second, two) = headers.items()
-    names = _namesOf(first, second)
-    if type(one) is not int or type(two) is not int or names is None:
-        return None
-    return _TWO.pack(_TWO_BYTES, names[0], one, names[1], two)
+    first, second = (b"\x01%sl" % name.encode() for name in names)
+    return _PROPERTIES.pack(_PLAIN_HAS, _TWO_BYTES) + first, second
 
 
 @lru_cache(16)
-def _namesOf(*names: str) -> list[bytes] | None:
-    """Return names with their sizes and the kind of a number; None if one is long."""
-    if any(len(name.encode()) != 1 for name in names):
+def _namesIn(*names: bytes) -> tuple[str, ...] | None:
+    """Return such names as texts; None if these are others."""
+    if any(name[0] != 1 or name[2] != _IS_NUMBER or name[1] > 127 for name in names):
         return None
-    return [b"\x01%sl" % name.encode() for name in names]
+    return tuple(name[1:2].decode() for name in names)
 
 
 def _table(headers: Mapping[str, Any]) -> bytes:
     """Return a table of headers."""
-    table = _twoOf(headers)
-    if table is None:
-        pieces: list[bytes] = []
-        encode_table(pieces, dict(headers))
-        table = b"".join(pieces)
-    return table
+    pieces: list[bytes] = []
+    encode_table(pieces, dict(headers))
+    return b"".join(pieces)
 
 
 @lru_cache(4096)
@@ -91,21 +99,43 @@ def _publishing(channel: int, exchange: str, key: str) -> bytes:
     return START.pack(METHOD, channel, len(method)) + method + END
 
 
+@lru_cache(4096)
+def _plainly(channel: int, exchange: str, key: str) -> tuple[bytes, bytes]:
+    """Return what comes before the size of a plain message, and before its body."""
+    header = START.pack(HEADER, channel, _PLAIN_BYTES) + _CLASS
+    body = END + START.pack(BODY, channel, 0)[:3]
+    return _publishing(channel, exchange, key) + header, body
+
+
 def publish(
     channel: int,
     exchange: str,
     key: str,
     body: bytes,
-    messageId: str,
+    number: int,
     headers: Mapping[str, Any] | None,
     expiration: str | None,
     most: int,
 ) -> bytes:
     """Return the frames of a mandatory, persistent message.
 
+    :param number: what a return of it is told by, as its message id in 16 digits.
     :param expiration: milliseconds after which it is dropped; None for never.
     :param most: bytes that a frame may have.
     """
+    size, messageId = len(body), b"%016d" % number
+    most -= OVERHEAD
+    if headers is not None and len(headers) == 2 and expiration is None:
+        (first, one), (second, two) = headers.items()
+        names = _namesOf(first, second)
+        areNumbers = type(one) is int and type(two) is int
+        if names is not None and areNumbers and 0 < size <= most:
+            told, name = names
+            before, begin = _plainly(channel, exchange, key)
+            header = _PLAIN.pack(
+                size, told, one, name, two, _MODE_AND_ID, messageId, begin, size
+            )
+            return b"".join((before, header, body, END))
     which = _MODE | _MESSAGE_ID
     table = expires = b""
     if headers is not None:
@@ -114,12 +144,11 @@ def publish(
     if expiration is not None:
         which |= _EXPIRATION
         expires = _short(expiration)
-    size = len(body)
-    content = b"%s%s\x02%s%s" % (
+    content = b"%s%s\x02%s\x10%s" % (
         _CONTENT.pack(60, 0, size, which),
         table,
         expires,
-        _short(messageId),
+        messageId,
     )
     parts = [
         _publishing(channel, exchange, key),
@@ -127,16 +156,13 @@ def publish(
         content,
         END,
     ]
-    most -= OVERHEAD
-    if 0 < size <= most:
-        parts += START.pack(BODY, channel, size), body, END
-        return b"".join(parts)
     for at in range(0, size, most):
         part = body[at : at + most]
         parts += START.pack(BODY, channel, len(part)), part, END
     return b"".join(parts)
 
 
+@lru_cache(4096)
 def get(channel: int, queue: str, isTaken: bool) -> bytes:
     """Return the frame that asks for a message.
 
@@ -153,16 +179,53 @@ def ack(channel: int, tag: int) -> bytes:
     return START.pack(METHOD, channel, len(method)) + method + END
 
 
-def numbered(payload: bytes) -> tuple[int, bool]:
+def numbered(payload: bytes, at: int = 0) -> tuple[int, bool]:
     """Return the number of a confirm or a found message, and the lowest of its bits."""
-    _, number, bits = _NUMBERED.unpack_from(payload)
+    _, number, bits = _NUMBERED.unpack_from(payload, at)
     return number, bool(bits & 1)
+
+
+def found(
+    data: bytes, at: int, number: int
+) -> tuple[int, Mapping[str, int], bytes] | None:
+    """Return where a message ends whose header begins at a place, its headers and body.
+
+    None if not all of it is there, it is in several frames, or it has other headers
+    than two numbers; or if anything is wrong with it.
+
+    :param number: its channel's.
+    """
+    try:
+        kind, channel, length, _, _, size, which, table, first, one, second, two = (
+            _TWO.unpack_from(data, at)
+        )
+        at += length + OVERHEAD
+        nextKind, nextChannel, nextLength = START.unpack_from(data, at)
+        begin = at + START.size
+        end = begin + size
+        ends = data[at - 1], data[end]
+    except (error, IndexError):
+        return None
+    if (
+        kind != HEADER
+        or table != _TWO_BYTES
+        or which & ~_BESIDE != _HEADERS
+        or nextKind != BODY
+        or nextLength != size
+        or not channel == nextChannel == number
+        or ends != _ENDS
+    ):
+        return None
+    names = _namesIn(first, second)
+    if names is None:
+        return None
+    return end + 1, {names[0]: one, names[1]: two}, data[begin:end]
 
 
 def content(payload: bytes) -> tuple[int, Mapping[str, Any]]:
     """Return how many bytes the body of a message has, and its headers."""
     _, _, size, which = _CONTENT.unpack_from(payload)
-    if which & ~(_MODE | _EXPIRATION | _MESSAGE_ID) == _HEADERS:
+    if which & ~_BESIDE == _HEADERS:
         found = _numbers(payload)
         if found is not None:
             return size, found

@@ -75,7 +75,7 @@ class Outlet:
             message.exchange,
             message.key,
             message.body,
-            str(number),
+            number,
             message.headers,
             message.expiration,
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pika import BasicProperties, frame, spec
 
+from memq.rabbitmq.links import frames
 from memq.test.rabbitmq.links.test_link import LinkTestCase
 
 if TYPE_CHECKING:
@@ -73,6 +74,19 @@ class ChannelTests(LinkTestCase):
         mixed = [each for pair in zip(one, two, strict=True) for each in pair]
         self.peer.protocol.dataReceived(b"".join(mixed))
         self.assertEqual(self.found, [(5, {"f": 5}, b"ab"), (6, {"f": 6}, b"cd")])
+
+    def test_plain(self) -> None:
+        """A message as it is set here is read in one go, or in pieces as others are."""
+        self.ask(self.first)
+        method = frame.Method(1, spec.Basic.GetOk(5, False, "", "q", 0)).marshal()
+        headers = {"f": 1, "t": 2}
+        data = frames.publish(1, "", "q", b"body", 1, headers, None, 4096)
+        data = method + data[data.index(frames.END) + 1 :]
+        self.peer.protocol.dataReceived(data)
+        self.ask(self.first)
+        self.peer.protocol.dataReceived(data[:-1])
+        self.peer.protocol.dataReceived(data[-1:])
+        self.assertEqual(self.found, [(5, headers, b"body")] * 2)
 
     def test_empty(self) -> None:
         """A message may have no body, and a queue no message."""

@@ -31,7 +31,7 @@ def publish(
     expiration: str | None = None,
 ) -> list[Any]:
     """Return the frames of a message."""
-    data = frames.publish(7, "ex", "key", body, "12", headers, expiration, MOST)
+    data = frames.publish(7, "ex", "key", body, 12, headers, expiration, MOST)
     return list(decoded(data))
 
 
@@ -47,7 +47,9 @@ class WriteTests(SynchronousTestCase):
         )
         properties = header.properties
         self.assertEqual(properties.headers, {"f": 5, "t": 1 << 60})
-        self.assertEqual((properties.delivery_mode, properties.message_id), (2, "12"))
+        self.assertEqual(
+            (properties.delivery_mode, properties.message_id), (2, f"{12:016}")
+        )
         self.assertEqual((properties.expiration, header.body_size), ("9", 4))
         self.assertEqual(body.fragment, b"body")
 
@@ -103,7 +105,7 @@ class ReadTests(SynchronousTestCase):
     def test_own(self) -> None:
         """What is written here is found, whatever else it has."""
         for headers in ({"f": 5, "t": 1 << 60}, {"f": 5, "t": 6, "d": "1"}):
-            data = frames.publish(1, "", "q", b"", "1", headers, "9", MOST)
+            data = frames.publish(1, "", "q", b"", 1, headers, "9", MOST)
             header = data[data.index(b"\xce") + 1 :]
             found = frames.content(header[frames.START.size : -1])
             self.assertEqual(found, (0, headers))
@@ -121,3 +123,44 @@ class ReadTests(SynchronousTestCase):
             self.assertEqual(self.read(properties), (4, headers))
         properties = BasicProperties(content_type="text", app_id="x")
         self.assertEqual(self.read(properties, 1 << 33), (1 << 33, {}))
+
+
+class FoundTests(SynchronousTestCase):
+    """What is read in one go."""
+
+    def message(self, headers: Any, body: bytes = b"body", id: int = 1) -> bytes:
+        """Return a message without the method before it."""
+        data = frames.publish(7, "", "q", body, id, headers, None, MOST)
+        return data[data.index(frames.END) + 1 :]
+
+    def test_whole(self) -> None:
+        """A message is read with what is around it, wherever it begins."""
+        headers = {"f": 5, "t": 1 << 60}
+        data = self.message(headers)
+        found = frames.found(b"before" + data + b"behind", 6, 7)
+        self.assertEqual(found, (6 + len(data), headers, b"body"))
+
+    def test_part(self) -> None:
+        """One that is not there to its end is not read yet."""
+        data = self.message({"f": 5, "t": 6})
+        for size in range(len(data)):
+            self.assertIsNone(frames.found(data[:size], 0, 7))
+
+    def test_other(self) -> None:
+        """One with other headers is left to a longer way, and one in several frames."""
+        for headers in ({"f": 5}, {"f": 5, "t": "x"}, {"f": 1, "t": 2, "d": 3}):
+            self.assertIsNone(frames.found(self.message(headers), 0, 7))
+        two = {"f": 5, "t": 6}
+        data = self.message(two, b"x" * 200)
+        self.assertIsNone(frames.found(data, 0, 7))
+        data = self.message(two).replace(b"\x01fl", b"\x01fL")
+        self.assertIsNone(frames.found(data, 0, 7))
+
+    def test_wrong(self) -> None:
+        """One of which something is wrong is pika's concern."""
+        data = self.message({"f": 5, "t": 6})
+        self.assertIsNone(frames.found(data, 0, 8))
+        middle = data.index(frames.END)
+        for at in (0, middle, middle + 1, middle + 3, len(data) - 1):
+            wrong = data[:at] + b"?" + data[at + 1 :]
+            self.assertIsNone(frames.found(wrong, 0, 7))
