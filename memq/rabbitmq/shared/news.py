@@ -5,10 +5,10 @@ All goes over one channel, which hears of everything that is told:
 - Who tells something publishes it to the fanout exchange NEWS, to which each front end
   has bound a queue of its own.  It comes back here as well: then all have it, or are
   about to.
-- Whether an exchange has a binding with some routing key is asked by a message: it is
-  returned if there is none.  Else it goes on to the exchange ANSWERS, which hands it to
-  the queue of the front end that has asked.  So no question ends the channel, and none
-  is a line in a node's log.
+- Whether an exchange has a binding with some routing key (a fanout exchange: with any)
+  is asked by a message: it is returned if there is none.  Else it goes on to the
+  exchange ANSWERS, which hands it to the queue of the front end that has asked.  So no
+  question ends the channel, and none is a line in a node's log.
 
 Exchanges and what binds them to each other are durable; the queue is not: what is told
 while there is no channel is not heard, and the listener has to ask again.
@@ -85,11 +85,11 @@ class News:
     link: INewsLink
 
     def __init__(
-        self, clock: IReactorTime, listener: Listener, exchanges: tuple[str, ...]
+        self, clock: IReactorTime, listener: Listener, exchanges: dict[str, str]
     ) -> None:
         """Begin with no channel.
 
-        :param exchanges: the direct exchanges that can be asked.
+        :param exchanges: those that can be asked, and the type of each.
         """
         self._clock = clock
         self._listener = listener
@@ -158,8 +158,8 @@ class News:
     def _opened(self, channel: Channel) -> None:
         channel.add_on_return_callback(self._cbReturned)
         channel.add_on_cancel_callback(partial(self._cbCancelled, channel))
-        for exchange in self._exchanges:
-            channel.exchange_declare(exchange, "direct", durable=True)
+        for exchange, kind in self._exchanges.items():
+            channel.exchange_declare(exchange, kind, durable=True)
         channel.exchange_declare(ANSWERS, "headers", durable=True)
         channel.exchange_declare(NEWS, "fanout", durable=True)
         channel.queue_declare(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memq.rabbitmq.shared.news import FROM, NEWS
+from memq.rabbitmq.shared.pauses import SOME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,8 @@ class FakeExchanges:
             queues = list(self.listeners)
         else:
             isBound = (exchange, key) in self.bindings
+            if exchange == SOME:
+                isBound = any(each == SOME for each, _ in self.bindings)
             queues = [properties.headers[FROM]] if isBound else []
         for queue in queues:
             self.listeners[queue](exchange, key, properties, body)

@@ -18,7 +18,7 @@ class NewsTests(SynchronousTestCase):
     def test_closing(self) -> None:
         """What is answered on a connection that is being closed leads to nothing."""
         listener: Any = None
-        news = News(Clock(), listener, ())
+        news = News(Clock(), listener, {})
         channel = Mock()
         link: Any = SimpleNamespace(isUp=True, channel=lambda opened, closed: channel)
         news.link = link

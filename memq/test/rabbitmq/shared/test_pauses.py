@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.logger import capturedLogs, formatEvent
@@ -11,9 +12,12 @@ from memq.rabbitmq.asking.base import UNANSWERED, UNREACHABLE
 from memq.rabbitmq.engine.moving import TOGETHER
 from memq.rabbitmq.errors import ClusterFull
 from memq.rabbitmq.shared import pauses as module
+from memq.rabbitmq.shared.looks import BOUND, SHARE, SILENCE
+from memq.rabbitmq.shared.looks import TOGETHER as ASKED
 from memq.rabbitmq.shared.news import AGAIN, NEWS
-from memq.rabbitmq.shared.pauses import BOUND, EXCHANGES, FRESH, LEASE, PING, SILENCE
+from memq.rabbitmq.shared.pauses import EXCHANGES, FRESH, LEASE, PING, SOME
 from memq.test.rabbitmq.engine.front import Client, Front, FrontTestCase
+from memq.test.rabbitmq.fakes import FakeCluster
 
 READS, WRITES = EXCHANGES.values()
 REFUSED = f"SERVER_ERROR {UNREACHABLE}"
@@ -103,20 +107,20 @@ class SharedTests(FrontTestCase):
 
     def test_unheard(self) -> None:
         """Who hears nothing, for whatever cause, asks again from time to time."""
-        self.cluster.exchanges.bindings.add((WRITES, "q"))
+        self.cluster.exchanges.bindings |= {(WRITES, "q"), (SOME, "q")}
         self.assertEqual(self.tell("set q 0 0 1", "b"), ["STORED"])
         self.pass_(FRESH + 0.1)
         self.assertEqual(self.tell("set q 0 0 1", "b"), ["NOT_STORED"])
 
     def test_silence(self) -> None:
         """So does who has had no answer to anything for some time."""
-        self.cluster.exchanges.bindings.add((WRITES, "q"))
+        self.cluster.exchanges.bindings |= {(WRITES, "q"), (SOME, "q")}
         self.pass_(LEASE + 0.1)
         self.assertEqual(self.tell("set q 0 0 1", "b"), ["NOT_STORED"])
 
     def test_ahead(self) -> None:
         """What is in use is asked for before its time is over."""
-        self.cluster.exchanges.bindings.add((WRITES, "q"))
+        self.cluster.exchanges.bindings |= {(WRITES, "q"), (SOME, "q")}
         self.pass_(PING + 0.1)
         self.assertEqual(self.tell("set q 0 0 1", "b"), ["STORED"])
         self.assertEqual(self.tell("set q 0 0 1", "b"), ["NOT_STORED"])
@@ -124,12 +128,122 @@ class SharedTests(FrontTestCase):
     def test_meanwhile(self) -> None:
         """News that come while a queue is asked for let it be asked for again."""
         self.pass_(FRESH + 0.1)
-        self.cluster.stuck.add(READS)
+        self.cluster.stuck |= {SOME, READS}
         self.there.send("set q 0 0 1", "b")
         self.other.settle()
         self.assertEqual(self.ask("pause q writes"), ["OK"])
         self.cluster.unstick()
         self.assertEqual(self.there.replies(), ["NOT_STORED"])
+
+    def test_none(self) -> None:
+        """One question tells of all queues, as long as none is paused."""
+        self.pass_(FRESH + 0.1)
+        self.cluster.log.clear()
+        self.burst(100)
+        self.assertEqual(self.there.replies(), ["STORED"] * 100)
+        asked = [each for each in self.cluster.log if "paused" in each]
+        self.assertEqual(asked, [f"publish {SOME}"])
+
+    def test_noneMore(self) -> None:
+        """Once some are, each queue is asked for, until it is found that none is."""
+        self.assertEqual(self.ask("pause p"), ["OK"])
+        self.assertEqual(self.tell("set q 0 0 1", "b"), ["STORED"])
+        self.pass_(FRESH + 0.1)
+        # There is one still.
+        self.assertEqual(self.tell("get q")[1], "b")
+        self.assertEqual(self.tell("set p 0 0 1", "b"), ["NOT_STORED"])
+        self.assertEqual(self.ask("resume p"), ["OK"])
+        self.pass_(FRESH + 0.1)
+        self.assertEqual(self.tell("set p 0 0 1", "b"), ["STORED"])
+        self.cluster.log.clear()
+        self.burst(3)
+        self.assertEqual(self.there.replies(), ["STORED"] * 3)
+        self.assertNotIn(f"publish {READS}", self.cluster.log)
+
+    def test_noneSoon(self) -> None:
+        """Who has heard of a pause does not believe a node that knows of none yet."""
+        self.pass_(FRESH + 0.1)
+        self.cluster.stuck.add(SOME)
+        self.there.send("set q 0 0 1", "b")
+        self.other.settle()
+        self.cluster.exchanges.bindings.add((WRITES, "q"))
+        self.pauses.heard("writes paused", b"q")
+        self.cluster.unstick()
+        self.assertEqual(self.there.replies(), ["NOT_STORED"])
+
+    def test_noneLate(self) -> None:
+        """Whose time is over asks for no queue when there are pauses."""
+        self.pass_(FRESH + 0.1)
+        self.cluster.stuck.add(SOME)
+        self.there.send("set q 0 0 1", "b")
+        self.pass_(BOUND + 0.4)
+        self.assertEqual(len(self.there.replies()), 1)
+        self.cluster.exchanges.bindings.add((SOME, "p"))
+        self.cluster.log.clear()
+        self.cluster.unstick()
+        self.other.settle()
+        self.assertEqual(self.cluster.log, ["deliver"])
+
+    def test_noneAhead(self) -> None:
+        """What is asked for all is asked again ahead of time, as for one queue."""
+        self.cluster.log.clear()
+        self.pass_(PING + 0.1)
+        self.assertEqual(self.tell("set n 0 0 1", "b", "set m 0 0 1", "b")[1], "STORED")
+        asked = [each for each in self.cluster.log if "paused" in each]
+        self.assertEqual(asked, [f"publish {SOME}"])
+
+    def hold(self, *words: str) -> list[Any]:
+        """Hold what is done from now on of some words of the log, and return it."""
+        ask, held = self.cluster.ask, []
+
+        def _ask(what: str, queue: str, answer: Any) -> None:
+            if f"{what} {queue}" in words:
+                held.append(answer)
+            else:
+                ask(what, queue, answer)
+
+        self.patch(self.cluster, "ask", _ask)
+        return held
+
+    def goOn(self, held: list[Any]) -> None:
+        """Let what was held be done, and nothing be held any more."""
+        self.patch(self.cluster, "ask", partial(FakeCluster.ask, self.cluster))
+        self.cluster.events += held
+        self.front.settle()
+
+    def test_raceBefore(self) -> None:
+        """Who ends a pause sees to one that is made meanwhile."""
+        self.assertEqual(self.ask("pause q"), ["OK"])
+        held = self.hold(f"unbind {SOME}", f"publish {READS}", f"publish {WRITES}")
+        self.there.send("resume q")
+        self.other.settle()
+        self.cluster.exchanges.bindings.add((READS, "q"))
+        self.goOn(held)
+        self.assertEqual(self.cluster.exchanges.bindings, {(READS, "q"), (SOME, "q")})
+
+    def test_raceAfter(self) -> None:
+        """Who makes one sees to it as well, when another one is ended meanwhile."""
+        held = self.hold(*(f"bind {each}" for each in (SOME, READS, WRITES)))
+        self.client.send("pause q")
+        self.front.settle()
+        first, *others = held
+        self.goOn([first])
+        self.assertEqual(self.tell("resume q"), ["OK"])
+        self.goOn(others)
+        paused = {(each, "q") for each in (SOME, READS, WRITES)}
+        self.assertEqual(self.cluster.exchanges.bindings, paused)
+
+    def test_raceClosing(self) -> None:
+        """That is left alone on a channel that takes no more."""
+        held = self.hold(f"publish {READS}")
+        self.there.send("resume q")
+        self.other.settle()
+        self.cluster.exchanges.bindings.add((READS, "q"))
+        (channel,) = self.news.channels
+        self.cluster.events += held
+        channel.cancelFromThere("")
+        self.other.settle()
+        self.assertEqual(self.cluster.exchanges.bindings, {(READS, "q")})
 
     def test_many(self) -> None:
         """Not all queues are remembered for ever; what is paused stays so."""
@@ -197,7 +311,7 @@ class SharedTests(FrontTestCase):
     def test_unanswered(self) -> None:
         """Without an answer nothing is done, and that is told; a node is left then."""
         self.pass_(FRESH + 0.1)
-        self.cluster.stuck.add(READS)
+        self.cluster.stuck |= {SOME, READS}
         self.there.send("get q", "set q 0 0 1", "b", "move p q")
         self.pass_(BOUND + 0.4)
         stored = "SERVER_ERROR the queue servers cannot be reached: nothing is stored"
@@ -223,7 +337,7 @@ class SharedTests(FrontTestCase):
         self.assertEqual(self.there.replies(), [REFUSED])
         self.news.up()
         self.other.settle()
-        self.assertEqual(self.pauses._looks, {})
+        self.assertEqual(self.pauses._looks._looks, {})
         self.news.down()
         self.there.send("set q 0 0 1", "b")
         self.other.settle()
@@ -264,13 +378,17 @@ class SharedTests(FrontTestCase):
         self.assertNotIn((READS, "q"), self.cluster.exchanges.bindings)
 
     def slowly(self, seconds: float) -> None:
-        """Let one question of pauses be answered after the other, so much later."""
+        """Let one question of pauses be answered after the other, so much later.
+
+        There is a pause, so that each queue is asked for.
+        """
+        self.assertEqual(self.ask("pause else"), ["OK"])
         ask, clock = self.cluster.ask, self.other.clock
         free = 0.0
 
         def _ask(what: str, queue: str, answer: Any) -> None:
             nonlocal free
-            if what == "publish" and queue in (READS, WRITES):
+            if what == "publish" and queue.startswith(SOME):
                 free = max(free, clock.seconds()) + seconds
                 clock.callLater(free - clock.seconds(), ask, what, queue, answer)
             else:
@@ -288,7 +406,7 @@ class SharedTests(FrontTestCase):
         self.slowly(0.005)
         self.burst(200)
         self.other.settle()
-        self.assertEqual(len(self.pauses.news._sent), 2 * module.TOGETHER)
+        self.assertEqual(len(self.pauses.news._sent), 2 * ASKED)
         self.pass_(BOUND * 3)
         replies = self.there.replies()
         self.assertLess(len(replies), 200)
@@ -302,7 +420,7 @@ class SharedTests(FrontTestCase):
         """But not for longer than a part of its time: the rest is for what it does."""
         self.slowly(0.005)
         self.burst(600)
-        self.pass_(5 * module.SHARE + BOUND + 0.4)
+        self.pass_(5 * SHARE + BOUND + 0.4)
         replies = self.there.replies()
         self.assertEqual(len(replies), 600)
         stored = replies.count("STORED")
@@ -313,7 +431,7 @@ class SharedTests(FrontTestCase):
 
     def test_burstUnanswered(self) -> None:
         """Of a node that says nothing none waits for longer than one alone."""
-        self.cluster.stuck.add(READS)
+        self.cluster.stuck |= {SOME, READS}
         self.burst(100)
         self.pass_(BOUND + 0.4)
         self.assertEqual(len(self.there.replies()), 100)
@@ -341,7 +459,7 @@ class SharedTests(FrontTestCase):
         first.ask("get q/t=60000")
         second.ask("get q/t=60000")
         self.pass_(1)
-        self.cluster.stuck.add(READS)
+        self.cluster.stuck |= {SOME, READS}
         self.cluster.make("q", b"b")
         # Meanwhile it was given back, and given to the consumer of the other one.
         self.pass_(BOUND + 0.6)
@@ -354,10 +472,10 @@ class SharedTests(FrontTestCase):
     def test_closing(self) -> None:
         """What has to be asked again while the channel closes is so on the next."""
         self.pass_(FRESH + 0.1)
-        self.cluster.stuck |= {READS, WRITES}
+        self.cluster.stuck.add(SOME)
         self.there.send("set q 0 0 1", "b")
         self.other.settle()
-        self.pauses.heard("emptied", b"q")
+        self.pauses.heard("paused", b"p")
         (channel,) = self.news.channels
         self.cluster.unstick()
         channel.cancelFromThere("")
