@@ -17,7 +17,7 @@ from memq.web.api.names import named, shown
 from memq.web.api.snapshot import AT_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from memq.web.api.snapshot import Snapshot
 
@@ -123,6 +123,10 @@ class Selection:
         names = self.snapshot.names[start : start + AT_ONCE]
         stop = start + len(names)
         values = ORDERS[asked.sort](self.snapshot, start, stop)
+        if not self._tests and asked.after is None and asked.sort != "name":
+            self.total += len(names)
+            self._add(self._candidates([*values], names, start))
+            return
         # Values of names alone have no end.
         rows = list(zip(values, names, range(start, stop), strict=False))
         for passes in self._tests:
@@ -135,7 +139,25 @@ class Selection:
         if len(best) > asked.limit:
             worst = best[-1]
             rows = [row for row in rows if (row > worst) is asked.isDown]
+        self._add(rows)
+
+    def _candidates(
+        self, values: Sequence[float], names: Sequence[bytes], start: int
+    ) -> list[tuple[float, bytes, int]]:
+        """Return some of the rows, among which are all that may be on the page."""
+        limit, isDown, best = self._asked.limit, self._asked.isDown, self._best
+        # Numbers are put in order in a fifth of the time that rows are.
+        edge = sorted(values, reverse=isDown)[: limit + 1][-1]
+        if len(best) > limit:
+            edge = (max if isDown else min)(edge, best[-1][0])
+        rows = zip(values, names, range(start, start + len(names)), strict=True)
+        if isDown:
+            return [row for row in rows if row[0] >= edge]
+        return [row for row in rows if row[0] <= edge]
+
+    def _add(self, rows: list[tuple[float, bytes, int]]) -> None:
         if rows:
+            best, asked = self._best, self._asked
             best += rows
             best.sort(reverse=asked.isDown)
             del best[asked.limit + 1 :]

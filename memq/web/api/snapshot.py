@@ -1,8 +1,9 @@
 """Snapshot: the figures of all queues at one time, for all who look.
 
 A survey is made only when somebody asks, and what it found is told for a second, or a
-hundred times as long as the processor takes for one, but ten seconds at most: so
-viewers, however many, take 1 % of it with up to 50,000 queues.
+hundred times as long as the processor takes for one beside load, but ten seconds at
+most: so viewers, however many, take 1 % of it with up to 30,000 queues.  What they have
+in view is told by ticks meanwhile.
 The counters of the one before it are kept, for rates.
 
 All of it is in columns: 100,000 queues take 16 MB, and their names are the store's own.
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 from array import array
 from functools import partial
+from itertools import repeat
+from operator import sub, truediv
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -29,8 +32,8 @@ if TYPE_CHECKING:
     from memq.web.metrics.survey import Picture, Surveyor
 
 #: Seconds that a snapshot is told at least, for each of its queues, which is a hundred
-#: times what the processor takes for one, and at most.
-FRESH, FRESH_EACH, STALE = 1.0, 200e-6, 10.0
+#: times what the processor takes for one that changes, and at most.
+FRESH, FRESH_EACH, STALE = 1.0, 300e-6, 10.0
 #: Queues that are worked at in one go, in half a millisecond.
 AT_ONCE = 1024
 #: The rate of a queue of which it is not known.
@@ -192,6 +195,9 @@ def _rates(
             if not areSame:
                 found = [places.get(name, -1) for name in now.names[part]]
                 thens = [-1 if place < 0 else old[place] for place in found]
+            elif min(grown := [*map(sub, new, thens)]) >= 0:
+                rates.fromlist([*map(truediv, grown, repeat(seconds))])
+                continue
             rates.fromlist(_perSecond(new, thens, seconds))
         yield
 

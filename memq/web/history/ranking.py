@@ -28,13 +28,17 @@ def ranked(
     least = 0.0
     for start in range(0, len(names), AT_ONCE):
         stop = start + AT_ONCE
-        rates = map(add, incoming[start:stop], outgoing[start:stop])
-        more = [
-            (rate, place) for place, rate in enumerate(rates, start) if rate > least
-        ]
-        # A heap would compare each of them eight times.
-        found = sorted(found + more, reverse=True)[:BUSIEST]
-        if len(found) == BUSIEST:
-            least = found[-1][0]
+        rates = [*map(add, incoming[start:stop], outgoing[start:stop])]
+        if max(rates) > least:
+            # Numbers are put in order in a fifth of the time that pairs are.
+            enough = sorted(rates, reverse=True)[:BUSIEST][-1]
+            more = [
+                (rate, place)
+                for place, rate in enumerate(rates, start)
+                if rate >= enough and rate > least
+            ]
+            found = sorted(found + more, reverse=True)[:BUSIEST]
+            if len(found) == BUSIEST:
+                least = found[-1][0]
         yield None
     take([names[place] for _, place in found])

@@ -91,6 +91,8 @@ class Recorder:
         self._due = 0.0
         #: When somebody looked last, by the clock.
         self._lookedAt = float("-inf")
+        #: When the busiest were looked for last, by the clock.
+        self._rankedAt = float("-inf")
         #: Whether a look at queues is under way.
         self._isLooking = False
 
@@ -136,8 +138,14 @@ class Recorder:
     ) -> None:
         """Find the busiest of all queues, some at a time, and note them.
 
+        It does so once for each sample.
+
         :param incoming: messages a second that come into each; less than 0 for unknown.
         """
+        now = self._clock.seconds()
+        if now - self._rankedAt < STEP:
+            return
+        self._rankedAt = now
         steps = ranked(names, incoming, outgoing, self.busiest)
         done = self._steps.coiterate(steps)
         done.addErrback(lambda failure: failure.trap(SchedulerStopped))

@@ -70,6 +70,17 @@ class SelectionTests(SynchronousTestCase):
         ordered = sorted(pairs, reverse=isDown)
         self.assertEqual(found, [name for _, name in ordered])
 
+    def test_many(self) -> None:
+        """Of very many, the first ones are found wherever they are, in both orders."""
+        self.patch(selection, "AT_ONCE", 3)
+        rows = {b"%d" % one: (one, 0, 0, 0, 0, 0, 0.0, 0.0) for one in range(9)}
+        turned = dict(reversed(rows.items()))
+        for snapshot in map(snapshotOf, (rows, turned)):
+            for isDown, expected in ((True, [b"8", b"7"]), (False, [b"0", b"1"])):
+                found = self.select(snapshot, Asked(b"*", "messages", isDown, 2, None))
+                names = [snapshot.names[place] for place in found.places]
+                self.assertEqual((names, found.total), (expected, 9))
+
     def test_age(self) -> None:
         """The oldest head is of the greatest age, and a queue without one of none."""
         rows: dict[bytes, Any] = {

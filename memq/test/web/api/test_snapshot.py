@@ -132,6 +132,17 @@ class RateTests(SnapshotTestCase):
         expected = {b"q": Rates(2.0, 1.0), b"r": Rates(0.0, 0.0)}
         self.assertEqual((self.rates(snapshot), snapshot.rates), (expected, (2.0, 1.0)))
 
+    def test_anotherOne(self) -> None:
+        """A queue that was made anew at the same place has no rate below 0."""
+        client = self.harness.connect()
+        for name in (b"a", b"q"):
+            self.store.fill(name, b"", b"", b"")
+        self.look()
+        self.harness.pass_(2)
+        client.talk(b"delete q\r\nset q 0 0 0\r\n\r\nset a 0 0 0\r\n\r\n")
+        expected = {b"a": Rates(0.5, 0.0), b"q": Rates(0.0, 0.0)}
+        self.assertEqual(self.rates(self.look()), expected)
+
     def test_changed(self) -> None:
         """Queues may have come and gone."""
         client = self.harness.connect()

@@ -27,3 +27,12 @@ class RankedTests(SynchronousTestCase):
         taken: list[bytes] = []
         self.assertEqual(len(list(ranked(names, rates, rates, taken.extend))), 3)
         self.assertEqual(taken, names[: -BUSIEST - 1 : -1])
+
+    def test_manyLess(self) -> None:
+        """Where enough are found, those that are less busy are left out at once."""
+        count = 2 * AT_ONCE
+        names = [b"%d" % number for number in range(count)]
+        rates = [float(count - number) for number in range(count)]
+        taken: list[bytes] = []
+        self.assertEqual(len(list(ranked(names, rates, rates, taken.extend))), 2)
+        self.assertEqual(taken, names[:BUSIEST])

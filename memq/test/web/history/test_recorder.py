@@ -186,11 +186,15 @@ class QueueTests(RecorderTestCase):
             self.assertEqual(list(self.recorder.queues), [b"d", b"f"])
 
     def test_ranked(self) -> None:
-        """The busiest of all are found between what else there is to do."""
+        """The busiest of all are found now and then, between what else there is."""
         self.recorder.rank([b"a", b"b"], [0.0, 1.0], [0.0, 1.0])
         self.assertEqual(list(self.recorder.queues), [])
         self.harness.settle()
         self.assertEqual(list(self.recorder.queues), [b"b"])
+        self.recorder.rank([b"a", b"b"], [1.0, 1.0], [0.0, 1.0])
+        self.harness.settle()
+        self.assertEqual(list(self.recorder.queues), [b"b"])
+        self.harness.pass_(STEP)
         self.recorder.rank([b"a", b"b"], [1.0, 1.0], [0.0, 1.0])
         self.recorder.stop()
         self.harness.settle()

@@ -10,7 +10,7 @@ from memq.broker.broker import Broker
 from memq.errors import StoreError
 from memq.test.web.history.base import HistoryTestCase
 from memq.web.history import tallies
-from memq.web.history.tallies import FRESH
+from memq.web.history.tallies import FRESH, STALE
 
 
 class TalliesTests(HistoryTestCase):
@@ -55,6 +55,19 @@ class TalliesTests(HistoryTestCase):
         self.harness.pass_(FRESH)
         again = self.successResultOf(self.tallies.take())
         self.assertEqual(again.messages, 1)
+
+    def test_freshOfMany(self) -> None:
+        """One of very many queues is told for longer, but not for long."""
+        self.set(b"a")
+        self.tally()
+        for each, seconds in ((1.5, 1.5), (99.0, STALE)):
+            self.patch(tallies, "FRESH_EACH", each)
+            told = []
+            for passed in (seconds - 0.5, 0.5):
+                self.harness.pass_(passed)
+                self.set(b"a")
+                told.append(self.successResultOf(self.tallies.take()).messages)
+            self.assertEqual(told[1] - told[0], 2)
 
     def test_unknown(self) -> None:
         """Where nobody tells what queues have, that is not known; counters are."""
