@@ -94,8 +94,8 @@ class Tallies:
         """
         asked: Deferred[Tally] = Deferred()
         last, now = self._last, self._clock.seconds()
-        fresh = min(max(FRESH, FRESH_EACH * len(self._names)), STALE)
-        if not self._asking and last is not None and now - last.at < fresh:
+        lasts = min(max(FRESH, FRESH_EACH * len(self._names)), STALE)
+        if not self._asking and last is not None and now - last.at < lasts:
             asked.callback(last)
             return asked
         self._asking.append(asked)

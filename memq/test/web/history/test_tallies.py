@@ -66,7 +66,7 @@ class TalliesTests(HistoryTestCase):
             for passed in (seconds - 0.5, 0.5):
                 self.harness.pass_(passed)
                 self.set(b"a")
-                told.append(self.successResultOf(self.tallies.take()).messages)
+                told.append(self.successResultOf(self.tallies.take()).set)
             self.assertEqual(told[1] - told[0], 2)
 
     def test_unknown(self) -> None:
