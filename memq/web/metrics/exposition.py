@@ -21,6 +21,8 @@ TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
 #: Lines that are joined in one go: clients wait for that, and for its compression.
 LINES = 128
+#: Characters of a piece, but for its last lines.
+PIECE = 4096
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
@@ -110,13 +112,22 @@ def exposed(families: Iterable[Family], isOpen: bool) -> Iterator[bytes]:
 
     :param isOpen: whether it is to be OpenMetrics.
     """
+    parts: list[str] = []
+    size = 0
     for family in families:
         head = _head(family, isOpen)
         for lines in _lines(family.name, family.samples):
-            yield f"{head}{lines}".encode()
+            parts += head, lines
             head = ""
+            size += len(lines)
+            # Each piece costs as much beside it as a hundred lines do.
+            if size >= PIECE:
+                yield "".join(parts).encode()
+                parts.clear()
+                size = 0
     if isOpen:
-        yield b"# EOF\n"
+        parts.append("# EOF\n")
+    yield "".join(parts).encode()
 
 
 def _lines(

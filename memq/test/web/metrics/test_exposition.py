@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.web.metrics.exposition import (
     LINES,
+    PIECE,
     Column,
     Family,
     Sample,
@@ -68,14 +69,20 @@ class FormatTests(SynchronousTestCase):
 
     def test_pieces(self) -> None:
         """A long metric comes in pieces, whatever its length."""
-        for count in (1, LINES - 1, LINES, LINES + 1, 3 * LINES):
+        for count in (1, LINES - 1, LINES, LINES + 1, 9 * LINES):
             samples = [Sample("", labels(n=str(n)), n) for n in range(count)]
             pieces = list(exposed([Family("m", "gauge", "M.", samples)], False))
             lines = b"".join(pieces).splitlines()
             self.assertEqual(len(lines), count + 2)
             self.assertEqual(lines[-1], b'm{n="%d"} %d' % (count - 1, count - 1))
-            most = max(piece.count(b"\n") for piece in pieces)
-            self.assertLessEqual(most, LINES + 2)
+            longest = max(map(len, lines)) + 1
+            self.assertLess(max(map(len, pieces)), PIECE + (LINES + 2) * longest)
+            self.assertEqual(len(pieces) > 1, count > 8 * LINES)
+
+    def test_shortOnes(self) -> None:
+        """Short metrics share a piece: to make one takes longer than its text does."""
+        families = [gauge(f"m{number}", "M.", number) for number in range(20)]
+        self.assertEqual(len(list(exposed(families, False))), 1)
 
     def test_columns(self) -> None:
         """A column is told as its samples are, be they alike or not."""
