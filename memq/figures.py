@@ -72,6 +72,17 @@ class Heads(NamedTuple):
 
 #: All are told as they are.
 AS_THEY_ARE = Heads()
+#: Queues of which each head is told as it is; of more, seconds for each queue that one
+#: is told as it was, and the most.
+FEW, LATE_EACH, LATE = 1000, 3e-3, 60.0
+
+
+def lateness(count: int) -> float:
+    """Return for how many seconds heads of so many queues are told as they were.
+
+    To look at one that has changed takes longer than all else.
+    """
+    return 0.0 if count <= FEW else min(LATE, LATE_EACH * count)
 
 
 class QueueDetail(NamedTuple):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from memq.commands.gets import renderRest
 from memq.config.settings import inForce
 from memq.errors import QueueError
-from memq.figures import Sums
+from memq.figures import AS_THEY_ARE, Heads, Sums, lateness
 from memq.message import Message
 from memq.operations.base import MESSAGE_COST, Ask, Slice
 from memq.policy.patterns import Pattern
@@ -57,6 +57,7 @@ class Details:
         refused: Callable[[bytes], list[int]],
         timeOfDay: Callable[[], float],
         lacks: Collection[str] = (),
+        seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Take what is known of queues beside the store.
 
@@ -65,7 +66,9 @@ class Details:
         :param refused: returns how many sets one refused, for each reason.
         :param timeOfDay: tells the time, in seconds since 1970-01-01 UTC.
         :param lacks: the figures that are not known, by the names of QueueDetail.
+        :param seconds: tells the time, by the clock that surveys go by.
         """
+        self._seconds = seconds
         isKnown = [_FIELDS.get(name, name) not in lacks for name in FIGURES]
         self._isKnown = None if all(isKnown) else isKnown
         self._known = tuple(compress(FIGURES, isKnown))
@@ -75,10 +78,14 @@ class Details:
         self._timeOfDay = timeOfDay
 
     def rows(
-        self, store: IQueueStore, queues: Iterable[bytes]
+        self, store: IQueueStore, queues: Iterable[bytes], late: float = 0.0
     ) -> Iterator[QueueFigures]:
-        """Yield what is to be told of some queues, of those that there are."""
-        columns = store.details(queues).columns
+        """Yield what is to be told of some queues, of those that there are.
+
+        :param late: for how many seconds a head is told as it was.
+        """
+        heads = Heads(self._seconds(), late) if late else AS_THEY_ARE
+        columns = store.details(queues, heads).columns
         names = columns[0]
         rules: Iterable[Sequence[tuple[str, str]]] = repeat(())
         if self._policies.isActive:
@@ -210,7 +217,8 @@ class Listing(Telling):
         queues = self.queues[which]
         if self._rights is not None:
             queues = self._rights.seen(queues)
-        return self._form(self._details.rows(store, queues))
+        late = lateness(len(self.queues))
+        return self._form(self._details.rows(store, queues, late))
 
     def _names(self, store: IQueueStore) -> list[bytes]:
         return names(store, self._pattern)

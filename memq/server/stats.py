@@ -90,7 +90,7 @@ class Statistics:
         self._fullFrom = self._fullUntil = 0
         self.details = Details(
             *(broker.policies, broker.waiters, broker.refusals.of, timeOfDay),
-            broker.lacks,
+            *(broker.lacks, clock.seconds),
         )
         self.connections = 0
         self.bytesOnDisk = 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq import figures
 from memq.commands import details as module
 from memq.commands.details import AT_ONCE, Details, Listing, TellQueues
 from memq.commands.details import names as namesOf
@@ -228,6 +230,20 @@ class ManyTests(ProtocolTestCase):
         answer = self.client.talk(b"dump_stats\r\n")
         self.assertEqual(answer.count(b"queue '"), len(self.queues))
         self.assertEqual((answer[-5:], answer.count(END)), (END, 1))
+
+    def test_lateHeads(self) -> None:
+        """Of very many queues, heads are not looked at each time that they change."""
+        with patch.object(self.store, "peek", wraps=self.store.peek) as peek:
+            looked = []
+            for few in (1, 1, 1000):
+                self.patch(figures, "FEW", few)
+                self.client.talk(b"stats detail\r\n")
+                looked.append(peek.call_count)
+                for queue in self.queues:
+                    self.store.fill(queue, b"x")
+                    self.client.talk(b"get %b\r\n" % queue)
+        count = len(self.queues)
+        self.assertEqual(looked, [count, count, 2 * count])
 
     def test_exactly(self) -> None:
         """It ends as well where the last slice is full."""

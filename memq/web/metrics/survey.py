@@ -5,7 +5,7 @@ the next one is asked for when that is done.  So it sees only what is durable, a
 nobody waits for more than a slice.  Surveys run one after the other; who wants the one
 that is under way, or waits for its turn, shares it.
 
-To look at a head that has changed takes longer than all else.  So of more than FEW
+To look at a head that has changed takes longer than all else.  So of very many
 queues one is told as it was, if it was looked at a few seconds ago.  Where all is gone
 that was there in the survey before, the head came since, and is told as of then: as a
 survey or two older than it is.  What stays where it is has its age to the millisecond
@@ -28,7 +28,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from memq.errors import QueueError
-from memq.figures import QueueDetail, Totals
+from memq.figures import QueueDetail, Totals, lateness
 from memq.policy.patterns import Pattern
 from memq.web.metrics.exposition import label, queueLabel
 from memq.web.metrics.looks import Begin, Look
@@ -49,9 +49,6 @@ AT_ONCE = 256
 KEPT_AT_ONCE = 128
 #: Surveys that may wait.
 WAITING = 4
-#: Queues of which each head is told as it is; of more, seconds for each queue that one
-#: is told as it was, and the most.
-FEW, LATE_EACH, LATE = 1000, 3e-3, 60.0
 #: Seconds for each queue that sums are told as they were, and the most: longer than a
 #: snapshot is, so that whoever looks at all queues makes them for scrapes, too.
 OLD_EACH, OLD = 400e-6, 4.0
@@ -350,11 +347,9 @@ class Surveyor:
         if place < len(survey.names):
             names = survey.names[place : place + survey.atOnce]
             count = len(survey.names)
-            late, since = 0.0, 0
-            if count > FEW:
-                late = min(LATE, LATE_EACH * count)
-                at, began = self._whole
-                since = at if survey.began - began < late else 0
+            late = lateness(count)
+            at, began = self._whole
+            since = at if survey.began - began < late else 0
             seconds = self._broker.clock.seconds
             self._submit(Look(self._session, names, seconds, late, since))
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from memq import figures
 from memq.errors import StoreError
 from memq.figures import Heads, Totals
 from memq.policy.rule import READS, WRITES
@@ -158,8 +159,8 @@ class PictureTests(SurveyTestCase):
 
     def test_lateHeads(self) -> None:
         """Of many queues, heads that change all the time are not always looked at."""
-        self.patch(survey, "FEW", 1)
-        self.patch(survey, "LATE_EACH", 10.0)
+        self.patch(figures, "FEW", 1)
+        self.patch(figures, "LATE_EACH", 10.0)
         for number in range(1, 4):
             self.patch(self.store, "seconds", partial(float, number))
             self.client.talk(b"set a 0 0 1\r\nx\r\n")
@@ -173,8 +174,8 @@ class PictureTests(SurveyTestCase):
 
     def test_nearlyKnownHeads(self) -> None:
         """Of many queues, heads that came since the survey before are told as of it."""
-        self.patch(survey, "FEW", 1)
-        self.patch(survey, "LATE_EACH", 10.0)
+        self.patch(figures, "FEW", 1)
+        self.patch(figures, "LATE_EACH", 10.0)
         self.fill(2)
         told = []
         policies = self.harness.broker.policies
