@@ -7,7 +7,9 @@ are faults, for those that test: each names its node, from 1.
 
 Ports are counted from BASE: AMQP for node n is at BASE + n, the management API 10000
 above that, what nodes say to each other 20000 above it, and their port mapper at
-BASE + 20000.  User, password and virtual host are all ``memq``.
+BASE + 20000.  User, password and virtual host are all ``memq``.  With certificate.pem
+and key.pem in DIRECTORY/tls before a start, nodes have TLS as well, 5000 above AMQP and
+the management API.
 
 Two options need root.  ``--root DIR``: the nodes are those of a Debian in DIR, made by
 tools/cluster-root; their data is there, too, below /srv.  ``--net NAME``: each node has
@@ -59,6 +61,18 @@ log.console = false
 log.file = node.log
 log.file.level = info
 """
+#: The same of those that have TLS.
+SECURE = """\
+listeners.ssl.1 = {host}:{amqps}
+ssl_options.certfile = {tls}/certificate.pem
+ssl_options.keyfile = {tls}/key.pem
+management.ssl.ip = {host}
+management.ssl.port = {https}
+management.ssl.certfile = {tls}/certificate.pem
+management.ssl.keyfile = {tls}/key.pem
+"""
+#: What the ports of TLS are above the others.
+ABOVE = 5000
 
 
 #: Runs a command in another root, which has /proc meanwhile.
@@ -226,6 +240,13 @@ class Node:
             f"cluster_formation.classic_config.nodes.{each.number} = {each.name}\n"
             for each in nodes
         )
+        if (self.home.parent / "tls").is_dir():
+            lines += SECURE.format(
+                host=self.host,
+                amqps=self.amqp + ABOVE,
+                https=self.web + ABOVE,
+                tls=self._shared / "tls",
+            )
         lines += "".join(f"{each.format(number=self.number)}\n" for each in more)
         (self.home / "rabbitmq.conf").write_text(lines, encoding="ascii")
         (self.home / "plugins").write_text("[rabbitmq_management].\n", encoding="ascii")

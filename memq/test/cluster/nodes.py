@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import TestCase
 
 from bench.clusterfaults import SCRIPTS, Front, Nodes
+from memq.test.support.certificates import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,11 +65,19 @@ def _started() -> Nodes:
         directory = tempfile.mkdtemp(prefix="memq-cluster-")
         where = "--directory", directory
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    _certify(os.path.join(directory, "tls"))
     start = ["--khepri"] if ROOT else []
     nodes = Nodes([*where, "--base", str(base)], start)
     atexit.register(nodes.stop)
     nodes.start()
     return nodes
+
+
+def _certify(folder: str) -> None:
+    """Put a certificate where nodes look for one, from the authority of the tests."""
+    os.makedirs(folder)
+    for name, path in zip(("certificate", "key"), files().server, strict=True):
+        shutil.copyfile(path, os.path.join(folder, f"{name}.pem"))
 
 
 def _freeBase() -> int:
@@ -79,7 +88,7 @@ def _freeBase() -> int:
 
 
 def _ports(base: int) -> Iterator[int]:
-    for above in (0, 10000, 20000):
+    for above in range(0, 20001, 5000):
         yield from range(base + above, base + above + 4)
 
 
