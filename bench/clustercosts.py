@@ -22,7 +22,7 @@ from bench.clusternode import Node
 from bench.sections import put
 from bench.tables import table
 from bench.workspace import ROOT, workspace
-from memq.rabbitmq.engine.connecting import connectTo
+from memq.rabbitmq.connecting import connectTo
 from memq.rabbitmq.engine.engine import Engine
 from memq.rabbitmq.links import connections
 from memq.server.factory import FactorySettings, QueueFactory

@@ -15,7 +15,7 @@ from memq.backing.rulecheck import RuleCheck
 from memq.display import numbered
 from memq.errors import ConfigError
 from memq.rabbitmq.budget import FrontBudget
-from memq.rabbitmq.engine.connecting import connectTo
+from memq.rabbitmq.connecting import connectTo
 from memq.rabbitmq.engine.engine import Engine
 
 if TYPE_CHECKING:

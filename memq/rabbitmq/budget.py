@@ -125,7 +125,10 @@ class FrontBudget(Budget):
         """
         self._asked -= size
         if found is not None:
-            if len(self._sizes) >= _MOST_SIZES:
-                self._sizes.clear()
+            sizes, least = self._sizes, size - size // 8
+            if len(sizes) >= _MOST_SIZES:
+                sizes.clear()
             # It is forgotten slowly that there were larger ones.
-            self._sizes[queue] = max(found, min(size - size // 8, self._largest))
+            if found < least:
+                found = max(found, min(least, self._largest))
+            sizes[queue] = found

@@ -229,6 +229,16 @@ def message(number: int, headers: Mapping[str, Any] | None, body: bytes) -> Mess
     :return: its trace has how often it was given back, and where a dead letter is from.
     """
     found = headers or {}
+    if len(found) == 2:
+        flags, time = found.get(FLAGS), found.get(TIME)
+        if (
+            type(flags) is int
+            and type(time) is int
+            and 0 <= flags <= MOST_FLAGS
+            and 0 <= time <= MOST_TIME
+        ):
+            # As most are.
+            return Message(0, number, flags, time, body)
     flags = _within(found.get(FLAGS), MOST_FLAGS)
     time = _within(found.get(TIME), MOST_TIME)
     deliveries = _within(found.get(DELIVERIES), MOST_FLAGS)

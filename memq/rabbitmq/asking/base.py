@@ -121,7 +121,8 @@ class Deadlines:
         """Watch one."""
         request.until = self._clock.seconds() + self._timeout
         self._requests.append(request)
-        self._next()
+        if not self._isLooking:
+            self._next()
 
     def _next(self) -> None:
         if self._requests and not self._isLooking:

@@ -72,17 +72,20 @@ class _Get(Request):
     """A get.
 
     :ivar asked: when it was asked for, counted in questions.
-    :ivar late: is called when its time is over and it is sent.
+    :ivar late: is called when its time is over and it is sent; set before it is.
     :ivar room: bytes that are kept free for its answer.
     :ivar isHeld: whether there was no room for that.
     """
 
     __slots__ = ("asked", "isHeld", "late", "room")
 
+    late: Callable[[], object]
+
     def __init__(self, queue: bytes, done: Callable[[Any], object], asked: int) -> None:
-        super().__init__(queue, done)
+        # As the one above does, but for a call: every get comes through here.
+        self.queue, self._done = queue, done
+        self.isSent = False
         self.asked = asked
-        self.late: Callable[[], object] = lambda: None
         self.room = 0
         self.isHeld = False
 
@@ -90,21 +93,27 @@ class _Get(Request):
         """Let others be asked, too."""
         if self.isHeld and not self.isSent:
             self.answer(StoreError(TOO_MUCH))
-        elif self.fail():
+        elif self.fail() and self.isSent:
             self.late()
 
 
 class _Channel:
     """A channel, and the get that is under way on it.
 
-    :ivar cbEmpty: is called when there is none.
+    :ivar cbFound: is called with a message; ``cbEmpty``, when there is none; ``late``,
+        when the time of the get is over.
     :ivar sent: when that was sent, counted in questions.
     :ivar isLate: whether the time of that is over.
     """
 
-    __slots__ = ("amqp", "cbEmpty", "get", "isLate", "isOpen", "sent")
+    __slots__ = (
+        *("amqp", "cbEmpty", "cbFound", "get"),
+        *("isLate", "isOpen", "late", "sent"),
+    )
 
+    cbFound: Callable[[int, Mapping[str, Any], bytes], object]
     cbEmpty: Callable[[], object]
+    late: Callable[[], object]
 
     def __init__(self) -> None:
         self.amqp: Any = None
@@ -117,6 +126,7 @@ class Gets:
     """The plain gets of one link.
 
     :ivar link: what they go over; set before the first one.
+    :ivar missing: queues that were not there, and until when that is taken for granted.
     """
 
     link: ILink
@@ -156,8 +166,7 @@ class Gets:
         #: Those that are open or are to be, by pika's channel.
         self._channels: dict[Any, _Channel] = {}
         self._idle: list[_Channel] = []
-        #: Queues that were not there, and until when that is taken for granted.
-        self._missing: dict[bytes, float] = {}
+        self.missing: dict[bytes, float] = {}
 
     def get(self, queue: bytes, done: Callable[[Any], object]) -> None:
         """Take a message.
@@ -165,23 +174,30 @@ class Gets:
         :param done: called once with it, None if there is none, or a QueueError; None
             may be told at once, before this returns.
         """
-        if self._missing and self._isMissing(queue):
+        if self.missing and self._isMissing(queue):
             done(None)
             return
         get = _Get(queue, done, self._questions)
         self._questions += 1
+        self._deadlines.add(get)
+        if self._idle and not (self._turns or self.deleting.bounds):
+            # Nobody is before it.
+            room = self._room.ask(queue) if self.link.isUp else None
+            if room is not None:
+                get.room = room
+                self._send(self._idle.pop(), get)
+                return
         line = self._lines.get(queue)
         if line is None:
             line = self._lines[queue] = deque()
             self._turns.append(queue)
         line.append(get)
         self._waiting += 1
-        self._deadlines.add(get)
         self._goOn()
 
     def isThere(self, queue: bytes) -> None:
         """Note that a queue is there: something was set."""
-        self._missing.pop(queue, None)
+        self.missing.pop(queue, None)
 
     def giveAway(self, queue: bytes, message: Message) -> None:
         """Give a message that was taken to whoever is next."""
@@ -191,12 +207,12 @@ class Gets:
         self._stray(queue, message)
 
     def _isMissing(self, queue: bytes) -> bool:
-        until = self._missing.get(queue)
+        until = self.missing.get(queue)
         if until is None:
             return False
         if self._seconds() < until:
             return True
-        del self._missing[queue]
+        del self.missing[queue]
         return False
 
     # The link.
@@ -277,28 +293,33 @@ class Gets:
         channel = self._channels[amqp]
         channel.isOpen = True
         self._opening -= 1
+        channel.cbFound = partial(self._cbFound, channel)
         channel.cbEmpty = partial(self._cbEmpty, channel)
+        channel.late = partial(self._isLate, channel)
         self._idle.append(channel)
         self._goOn()
 
     def _send(self, channel: _Channel, get: _Get) -> None:
         channel.get = get
-        get.late = partial(self._isLate, channel)
+        get.late = channel.late
         channel.sent = self._questions
         self._questions += 1
         get.isSent = True
+        queue = nameOf(get.queue).queue
+        channel.amqp.get(queue, channel.cbFound, channel.cbEmpty, isTaken=True)
 
-        def _cbFound(_: int, headers: Mapping[str, Any], body: bytes) -> None:
-            self._room.found(get.queue, get.room, len(body))
-            message = names.message(self._number(), headers, body)
-            self._free(channel)
-            if not get.answer(message):
-                self.giveAway(get.queue, message)
+    def _cbFound(
+        self, channel: _Channel, _: int, headers: Mapping[str, Any], body: bytes
+    ) -> None:
+        get = channel.get
+        assert get is not None
+        self._room.found(get.queue, get.room, len(body))
+        message = names.message(self._number(), headers, body)
+        self._free(channel)
+        if not get.answer(message):
+            self.giveAway(get.queue, message)
+        if self._turns:
             self._goOn()
-
-        channel.amqp.get(
-            nameOf(get.queue).queue, _cbFound, channel.cbEmpty, isTaken=True
-        )
 
     def _isLate(self, channel: _Channel) -> None:
         channel.isLate = True
@@ -344,6 +365,6 @@ class Gets:
         self._goOn()
 
     def _noteMissing(self, queue: bytes) -> None:
-        if len(self._missing) >= _MOST_MISSING:
-            self._missing.clear()
-        self._missing[queue] = self._seconds() + MISSING
+        if len(self.missing) >= _MOST_MISSING:
+            self.missing.clear()
+        self.missing[queue] = self._seconds() + MISSING

@@ -20,7 +20,10 @@ HOLD = 1.0
 
 
 class Holds:
-    """Queues that are about to be deleted, as far as that was heard of."""
+    """Queues that are about to be deleted, as far as that was heard of.
+
+    :ivar bounds: what ends each; not to be changed elsewhere.
+    """
 
     def __init__(
         self,
@@ -35,22 +38,22 @@ class Holds:
         """
         self._clock = clock
         self._lines, self._goOn = lines, goOn
-        self._bounds: dict[bytes, Timer] = {}
+        self.bounds: dict[bytes, Timer] = {}
 
     def __contains__(self, queue: bytes) -> bool:
         """Return whether nothing is to be asked of a queue."""
-        return queue in self._bounds
+        return queue in self.bounds
 
     def hold(self, queue: bytes) -> None:
         """Ask nothing of a queue until it is deleted, or for some time."""
-        before = self._bounds.get(queue)
+        before = self.bounds.get(queue)
         if before is not None:
             before.cancel()
-        self._bounds[queue] = Timer(self._clock.callLater(HOLD, self.over, queue))
+        self.bounds[queue] = Timer(self._clock.callLater(HOLD, self.over, queue))
 
     def over(self, queue: bytes) -> None:
         """Go on: it is deleted, or nobody tells."""
-        bound = self._bounds.pop(queue, None)
+        bound = self.bounds.pop(queue, None)
         if bound is not None:
             bound.cancel()
             if queue in self._lines:

@@ -6,6 +6,7 @@ only so many other queues are concerned.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -25,8 +26,10 @@ class SpreadGets:
     def __init__(self, several: Sequence[Gets]) -> None:
         """Take those of each link."""
         self._several = several
+        #: Those of a queue, of the queues that were asked for last.
+        self._of = lru_cache(4096)(self._find)
 
-    def _of(self, queue: bytes) -> Gets:
+    def _find(self, queue: bytes) -> Gets:
         return self._several[crc32(queue) % len(self._several)]
 
     def get(self, queue: bytes, done: Callable[[Any], object]) -> None:
@@ -43,7 +46,9 @@ class SpreadGets:
 
     def isThere(self, queue: bytes) -> None:
         """Note that a queue is there."""
-        self._of(queue).isThere(queue)
+        gets = self._of(queue)
+        if gets.missing:
+            gets.isThere(queue)
 
     def giveAway(self, queue: bytes, message: Message) -> None:
         """Give a message that was taken to whoever is next."""

@@ -16,9 +16,7 @@ from memq.operations.moves import Move, Redrive
 from memq.operations.openreads.aborts import AbortRead
 from memq.operations.openreads.closes import CloseRead
 from memq.operations.openreads.ending import ENDED_AT_ONCE
-from memq.operations.openreads.openmany import (
-    OpenMany,
-)
+from memq.operations.openreads.openmany import OpenMany
 from memq.operations.openreads.touches import TouchRead
 from memq.operations.peeks import PeekMany
 from memq.operations.pops import NamedPop, Pop, PutBack
@@ -30,6 +28,7 @@ from memq.rabbitmq.course import Course
 from memq.rabbitmq.engine.answers import COUNTED, Answers
 from memq.rabbitmq.engine.changes import Changes
 from memq.rabbitmq.engine.moving import Moves
+from memq.rabbitmq.engine.plain import Plain
 from memq.rabbitmq.engine.pops import Pops, openBehind, openMany, peekMany
 from memq.rabbitmq.engine.sets import Sets
 from memq.rabbitmq.engine.transfers.imports import Imports
@@ -61,7 +60,7 @@ class Carrier:
     """Carries out operations.
 
     :ivar scheduler: is told when they are; set before the first one.
-    :ivar changes: what is done to queues as a whole.
+    :ivar changes: what is done to queues as a whole; ``plain``, plain sets and gets.
     """
 
     scheduler: Scheduler
@@ -83,7 +82,7 @@ class Carrier:
         :param view: returns one with nothing in it.
         """
         self._counts = counts = tellers.counts
-        self._sets = Sets(
+        self._sets = sets = Sets(
             publisher, policies, self._isSet, counts.noteFailed, self._run, onWay
         )
         self._gets = gets
@@ -95,6 +94,8 @@ class Carrier:
         failed = counts.noteFailedGet
         self._bounds = bounds = queues.bounds
         self._pops = Pops(gets, bounds, self._took, self._run, failed, policies)
+        others = sets, self._pops, view, bounds.seconds
+        self.plain = Plain(publisher, gets, pauses, counts, *others)
         self._answers = Answers(tellers, openReads, view, self._isCounted)
         self._moves = Moves(publisher, openReads, queues, policies, pauses)
         self._retries = Retries(publisher, openReads, queues, policies)
@@ -152,6 +153,8 @@ class Carrier:
 
     def carry(self, operation: Operation) -> None:
         """Begin to carry out an operation."""
+        if self.plain.carries(operation, self._unforeseen):
+            return
         begin = self._begins.get(type(operation))
         if begin is None and isinstance(operation, Read):
             begin = self._reads

@@ -170,7 +170,8 @@ class Engine:
         later = later or partial(clock.callLater, 0)
         watch = self.asked.openReads
         self._scheduler = Scheduler(clock, later, carrier.carry, self._copy, watch)
-        carrier.scheduler = self._scheduler
+        carrier.scheduler = carrier.plain.scheduler = self._scheduler
+        carrier.plain.number = self.number
         self._returns = Returns(self.session, clock.callLater)
         #: How many messages are being set again.
         self._strays = 0

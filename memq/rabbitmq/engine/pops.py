@@ -127,6 +127,21 @@ class Pops:
         else:
             self._ask(take, told)
 
+    def end(
+        self,
+        operation: Pop,
+        view: View,
+        since: float,
+        scheduler: Scheduler,
+        found: Any,
+    ) -> None:
+        """Go on with a plain get, whatever was found.
+
+        :param since: see ``begin``; and for the others.
+        """
+        take = _Taking(operation, view, None, 1, 0.0, since, scheduler)
+        self._cbFound(take, found)
+
     def _ask(self, take: _Taking, told: Callable[[Any], object]) -> None:
         another = taking(self._gets, take.operation.queue)
         self._bounds.askUntil(take.until, another, told)

@@ -25,7 +25,7 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from memq.broker.groupcommit import finish
-from memq.broker.session import UNDELIVERED_BYTES, State, sessionOf
+from memq.broker.session import IDLE, UNDELIVERED_BYTES, State, sessionOf
 from memq.operations.base import Spent
 from memq.operations.openreads.ending import Ending
 from memq.operations.openreads.openmany import OpenMany
@@ -34,7 +34,7 @@ from memq.operations.reads import Read
 from memq.rabbitmq.waiting import WatchedLines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from twisted.internet.interfaces import IReactorTime
 
@@ -48,6 +48,8 @@ STEP = 0.25
 #: Lines of which the first read looks again each time: 200 questions a second in all.
 LOOKS = 50
 
+#: As names of this module, since the way through the class takes longer.
+RUNNABLE, SUSPENDED = State.RUNNABLE, State.SUSPENDED
 #: What may be under way beside others of its kind.
 _OVERLAPPING = Push, PushLarge, AddPart, Release
 #: What does a part of its command, and leaves the others to its rest.
@@ -125,13 +127,11 @@ class Scheduler:
 
     def enqueue(self, session: Session, behind: bool = False) -> None:
         """Let a session run, if it has something that may."""
-        if not session.inbox:
-            return
-        if self._hasMuch(session):
+        if not session.inbox or self._hasMuch(session):
             return
         state = session.state
-        if state is State.IDLE:
-            session.state = State.RUNNABLE
+        if state is IDLE:
+            session.state = RUNNABLE
             self._ready.append(session)
         elif state is State.HELD:
             session.state = State.WOKEN
@@ -160,16 +160,16 @@ class Scheduler:
         ready, self._ready = self._ready, deque()
         for session in ready:
             # One before it may have blocked it, or let it wait no longer.
-            if session.state in (State.RUNNABLE, State.WOKEN):
+            if session.state is RUNNABLE or session.state is State.WOKEN:
                 self._advance(session)
         self._checkIdle()
 
     def _advance(self, session: Session) -> None:
         """Begin as many operations of a session as may be under way together."""
         inbox = session.inbox
-        session.state = State.SUSPENDED
+        session.state = SUSPENDED
         self._current = session
-        while inbox and session.state is State.SUSPENDED:
+        while inbox and session.state is SUSPENDED:
             running = self._running.get(session)
             operation = inbox[0]
             if running and not self._overlap(running[-1], operation):
@@ -177,7 +177,10 @@ class Scheduler:
             if self._hasMuch(session):
                 break
             inbox.popleft()
-            self._running.setdefault(session, []).append(operation)
+            if running:
+                running.append(operation)
+            else:
+                self._running[session] = [operation]
             self._carry(operation)
         self._current = None
         self._suspend(session)
@@ -216,29 +219,27 @@ class Scheduler:
 
     def _suspend(self, session: Session) -> None:
         """Let a session be where it can go on from, with what is under way or not."""
-        if session.state is not State.SUSPENDED:
+        if session.state is not SUSPENDED:
             return
-        running, inbox = self._running.get(session), session.inbox
-        if not (running and inbox and not self._overlap(running[-1], inbox[0])):
-            session.state = State.IDLE
+        inbox = session.inbox
+        running = self._running.get(session) if inbox else None
+        if not running or self._overlap(running[-1], inbox[0]):
+            session.state = IDLE
 
-    def ended(self, operations: Iterable[Operation]) -> None:
-        """Note that operations are carried out, and tell their sessions."""
-        ended = list(operations)
-        sessions: dict[Session, None] = {}
-        for operation in ended:
-            session = sessionOf(operation)
-            sessions[session] = None
+    def ended(self, operations: list[Operation]) -> None:
+        """Note that operations of a session are carried out, and tell it."""
+        session = sessionOf(operations[0])
+        for operation in operations:
             self._leaves(operation, session)
-        self._onEnded(ended)
-        finish(ended)
+        self._onEnded(operations)
+        finish(operations)
         if self.queues:
-            self._wakeFor(ended)
-        for session in sessions:
-            if session is not self._current:
+            self._wakeFor(operations)
+        if session is not self._current:
+            if session.state is SUSPENDED:
                 self._suspend(session)
-                if session.inbox:
-                    self.enqueue(session, True)
+            if session.inbox:
+                self.enqueue(session, True)
         if self._whenIdle is not None:
             self._checkIdle()
 

@@ -63,7 +63,10 @@ class Publisher(Protocol):
 
 
 class Sets:
-    """Carries out sets."""
+    """Carries out sets.
+
+    :ivar isSet: is told of each queue that was set to.
+    """
 
     def __init__(
         self,
@@ -76,7 +79,6 @@ class Sets:
     ) -> None:
         """Begin with none.
 
-        :param isSet: is told of each queue that was set to.
         :param failed: is told why a message is not told as stored.
         :param run: runs an operation.
         :param onWay: is told how many bytes of large bodies are on their way to the
@@ -85,7 +87,7 @@ class Sets:
         self._onWay = onWay
         self._publisher = publisher
         self._policies = policies
-        self._isSet = isSet
+        self.isSet = isSet
         self._failed = failed
         self._run = run
 
@@ -118,9 +120,9 @@ class Sets:
         def _cbTold(put: Put, error: QueueError | None) -> None:
             nonlocal left
             if error is None:
-                self._isSet(put.queue)
+                self.isSet(put.queue)
             else:
-                self._fail(operation, put, error)
+                self.fail(operation, put.place, put.queue, error)
             left -= 1
             if not left:
                 if size:
@@ -152,10 +154,15 @@ class Sets:
             spent=spent,
         )
 
-    def _fail(self, operation: Push | PushLarge, put: Put, error: QueueError) -> None:
-        """Note that a message is not set, in this queue at least."""
+    def fail(
+        self, operation: Push | PushLarge, place: int, queue: bytes, error: QueueError
+    ) -> None:
+        """Note that a message is not set, in this queue at least.
+
+        :param place: which of the operation's it is, counted from 0.
+        """
         if isinstance(error, NotStored):
-            error = NotStored(operation.queue, put.queue, Refusing.FULL)
+            error = NotStored(operation.queue, queue, Refusing.FULL)
             operation.client.refused(error)
         else:
             self._failed(error)
@@ -163,5 +170,5 @@ class Sets:
             operation.result = error
             return
         results = list(operation.results)
-        results[put.place] = error
+        results[place] = error
         operation.results = results

@@ -31,7 +31,10 @@ HOLD = 1.0
 
 
 class Deletes:
-    """Those that are under way."""
+    """Those that are under way.
+
+    :ivar queues: how often each queue is being deleted; not to be changed elsewhere.
+    """
 
     def __init__(self, clock: IReactorTime, lanes: Mapping[str, Lane]) -> None:
         """Begin with none.
@@ -40,20 +43,16 @@ class Deletes:
         """
         self._clock = clock
         self._lanes = lanes
-        self._queues: Counter[str] = Counter()
+        self.queues: Counter[str] = Counter()
         #: Until when deletes are waited for that were heard of.
         self._expected: dict[str, Timer] = {}
-
-    def __contains__(self, queue: str) -> bool:
-        """Return whether a queue is being deleted."""
-        return queue in self._queues
 
     def begin(self, queue: str, ready: Callable[[Any], object]) -> None:
         """Hold what comes for a queue.
 
         :param ready: is called once, when nothing is on its way there, or soon.
         """
-        self._queues[queue] += 1
+        self.queues[queue] += 1
         isReady = False
 
         def _ready() -> None:
@@ -75,15 +74,15 @@ class Deletes:
 
     def end(self, queue: str) -> None:
         """Let its lane go on, unless it is deleted once more."""
-        self._queues[queue] -= 1
-        if not self._queues[queue]:
-            del self._queues[queue]
+        self.queues[queue] -= 1
+        if not self.queues[queue]:
+            del self.queues[queue]
             if queue in self._lanes:
                 self._lanes[queue].flush()
 
     def expect(self, queue: str) -> None:
         """Hold what comes for a queue that is about to be deleted, somewhere."""
-        self._queues[queue] += 1
+        self.queues[queue] += 1
         self.over(queue)
         call = self._clock.callLater(HOLD, self.over, queue)
         self._expected[queue] = Timer(call)

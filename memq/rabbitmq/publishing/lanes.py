@@ -28,6 +28,7 @@ from memq.rabbitmq.publishing.message import Fate
 from memq.rabbitmq.publishing.questions import Answer
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
 
     from memq.errors import QueueError
@@ -57,13 +58,21 @@ class State(Enum):
     PAUSING = auto()
 
 
+#: As names of this module, since the way through the class takes longer.
+SENDING, STORED = State.SENDING, Fate.STORED
+
+
 class Host(Protocol):
     """What a lane asks of who publishes.
 
     :ivar limit: how many bytes a message may have; None if nothing is known.
+    :ivar known: the names of queues that are there, as far as that is known.
+    :ivar deleting: those of queues that are being deleted.
     """
 
     limit: int | None
+    known: set[str]
+    deleting: Counter[str]
 
     def confirmed(self, queue: str) -> None:
         """Note that a queue is there, and is not to be made again in silence."""
@@ -88,9 +97,6 @@ class Host(Protocol):
 
     def isDone(self, lane: Lane) -> None:
         """Forget a lane that has nothing under way."""
-
-    def isDeleting(self, queue: str) -> bool:
-        """Return whether a queue is being deleted from here."""
 
     def isFull(self, queue: str) -> bool:
         """Return whether a queue counts as full without another trial."""
@@ -141,13 +147,24 @@ class Lane:
 
     def add(self, message: Message) -> None:
         """Send a message, or hold it if others wait."""
+        outlet, host = self._outlet, self._host
+        if (
+            self._underWay
+            and outlet is not None
+            and outlet.isOpen
+            and self._state is SENDING
+            and not (self._held or host.deleting)
+            and message.told is not None
+        ):
+            self._send(outlet, message)
+            return
         self._held.append(message)
         if len(self._held) == 1:
             self.flush()
 
     def flush(self) -> None:
         """Send what is held, if it may be."""
-        if self._state is not State.SENDING or self._host.isDeleting(self.queue):
+        if self._state is not SENDING or self.queue in self._host.deleting:
             return
         while self._held:
             if self._underWay == 0:
@@ -156,27 +173,29 @@ class Lane:
             if outlet is None or not outlet.isOpen:
                 return
             message = self._held.popleft()
-            if message.isTold:
-                # It came late, behind one with more time: its own queue was made first.
-                continue
-            limit = self._host.limit
-            if limit is not None and message.size > limit:
-                message.tell(TooLarge(limit))
-                continue
-            try:
-                outlet.send(message)
-            except Exception:
-                # What cannot be encoded is not sent; what is behind it is.
-                _log.failure("A message cannot be sent")
-                message.tell(Unreachable("the message cannot be sent"))
-                continue
-            message.isSent = True
-            self._underWay += 1
+            # It may be late, behind one with more time: its own queue was made first.
+            if message.told is not None:
+                self._send(outlet, message)
         self._end()
+
+    def _send(self, outlet: Outlet, message: Message) -> None:
+        limit = self._host.limit
+        if limit is not None and message.size > limit:
+            message.tell(TooLarge(limit))
+            return
+        try:
+            outlet.send(message)
+        except Exception:
+            # What cannot be encoded is not sent; what is behind it is.
+            _log.failure("A message cannot be sent")
+            message.tell(Unreachable("the message cannot be sent"))
+            return
+        message.isSent = True
+        self._underWay += 1
 
     def late(self) -> str:
         """Return why a message that waits was not sent in time, in words."""
-        if self._host.isDeleting(self.queue):
+        if self.queue in self._host.deleting:
             return "the queue is being deleted"
         if self._state is State.ASKING:
             # 3.10.8 makes 40 quorum queues a second on two busy cores.
@@ -220,10 +239,11 @@ class Lane:
         """Take note of what became of a message that was sent."""
         message.isSent = False
         self._underWay -= 1
-        if fate is Fate.STORED:
+        if fate is STORED:
             self._refusals = self._doubts = 0
             self._isMade = False
-            self._host.confirmed(self.queue)
+            if self.queue not in self._host.known:
+                self._host.confirmed(self.queue)
             message.tell(None)
         elif fate is Fate.LOST:
             message.tell(Unsure(f"the queue server was lost ({why})"))
@@ -273,7 +293,7 @@ class Lane:
         back.sort(key=attrgetter("number"))
         if isMissing:
             self._held.extendleft(reversed(back))
-            if self._host.isDeleting(self.queue):
+            if self.queue in self._host.deleting:
                 # It is sent again, and returned again, at the end of that.
                 self._state = State.SENDING
             else:

@@ -117,8 +117,9 @@ class Message:
 
     def tell(self, error: QueueError | None) -> None:
         """Say what became of it, the first time only."""
-        told, self.told = self.told, None
+        told = self.told
         if told is not None:
+            self.told = None
             # It is kept until those before it are told, and keeps nothing itself.
             self.body, self.headers = b"", None
             try:

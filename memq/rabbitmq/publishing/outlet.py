@@ -102,21 +102,18 @@ class Outlet:
 
     def _cbConfirmed(self, last: int, isMultiple: bool, isStored: bool) -> None:
         fate = Fate.STORED if isStored else Fate.REFUSED
-        if not isMultiple:
-            self._settle(last, fate)
-            return
+        unsettled, returned = self._unsettled, self._returned
         # Not all numbers up to that: each may have been confirmed, for weeks.
-        for number in list(takewhile(last.__ge__, self._unsettled)):
-            self._settle(number, fate)
-
-    def _settle(self, number: int, fate: Fate) -> None:
-        message = self._unsettled.pop(number, None)
-        if message is None:
-            return
-        if self._returned and number in self._returned:
-            self._returned.remove(number)
-            fate = Fate.RETURNED
-        message.lane.settled(message, fate)
+        numbers = takewhile(last.__ge__, unsettled) if isMultiple else (last,)
+        for number in list(numbers):
+            message = unsettled.pop(number, None)
+            if message is None:
+                continue
+            if number in returned:
+                returned.remove(number)
+                message.lane.settled(message, Fate.RETURNED)
+            else:
+                message.lane.settled(message, fate)
 
     def _closed(self, channel: Channel, why: str) -> None:
         self.isOpen = False

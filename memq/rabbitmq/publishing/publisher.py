@@ -66,7 +66,8 @@ AGAIN = 0.05
 class Publisher:
     """What publishes; see above.
 
-    :ivar known: the names of queues that have confirmed a message.
+    :ivar known: the names of queues that have confirmed a message; and ``deleting``, of
+        those that are being deleted.
     :ivar limit: how many bytes a message may have; None if nothing is known.
     """
 
@@ -95,6 +96,7 @@ class Publisher:
         self._delays = Delays(self._making, self.known, self._lane)
         self._lanes: dict[str, Lane] = {}
         self._deletes = Deletes(clock, self._lanes)
+        self.deleting = self._deletes.queues
         #: The one that was opened last, or is being opened; and those before it on
         #: which something is under way.
         self._outlet: Outlet | None = None
@@ -174,7 +176,9 @@ class Publisher:
         if self._link.isBlocked:
             told(ClusterFull())
             return
-        lane = self._delays.lane(delay) if delay else self._lane(name, None)
+        lane: Any = self._delays.lane(delay) if delay else self._lanes.get(name.queue)
+        if lane is None:
+            lane = self._lane(name, None)
         number = self._number = self._number + 1
         deadline = self._clock.seconds() + self._timeout - spent
         message = Message(lane, body, headers, expiration, told, number, deadline)
@@ -245,13 +249,9 @@ class Publisher:
         self._deletes.expect(queue)
         self.known.discard(queue)
 
-    def isDeleting(self, queue: str) -> bool:
-        """Return whether a queue is being deleted from here."""
-        return queue in self._deletes
-
     def confirmed(self, queue: str) -> None:
         """Note that a queue is there, and is not to be made again in silence."""
-        if queue not in self._deletes:
+        if queue not in self.deleting:
             self.known.add(queue)
 
     def forget(self, queue: str) -> None:

@@ -257,3 +257,13 @@ class RoomTests(AskingTestCase):
         self.budget.count(-1024 * MEGABYTE)
         self.clock.pump([SHORT] * 2)
         self.assertEqual(self.told(self.gets.get, b"q"), [b"0"])
+
+    def test_tooMuchLater(self) -> None:
+        """So it is for one that has a channel at once."""
+        self.assertEqual(self.told(self.gets.get, b"q"), [b"0"])
+        self.budget.count(1024 * MEGABYTE)
+        self.assertEqual(self.told(self.gets.get, b"q"), [])
+        self.budget.count(-1024 * MEGABYTE)
+        self.clock.pump([SHORT] * 2)
+        self.cluster.settle()
+        self.assertEqual(self.answers, [b"1"])

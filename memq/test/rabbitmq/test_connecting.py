@@ -1,4 +1,4 @@
-"""Tests for memq.rabbitmq.engine.connecting: pika's own channels, to fake nodes."""
+"""Tests for memq.rabbitmq.connecting: pika's own channels, to fake nodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memq.operations.openreads.closes import CloseRead
 from memq.operations.openreads.openread import OpenRead
 from memq.operations.queues import Delete, Pause, Resume
 from memq.policy.rule import WRITES
-from memq.rabbitmq.engine.connecting import connectTo
+from memq.rabbitmq.connecting import connectTo
 from memq.rabbitmq.engine.engine import Engine
 from memq.test.support.fakerabbit import FakeCluster
 from memq.wire.forms import GETS, SETS
