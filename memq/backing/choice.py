@@ -9,13 +9,25 @@ from typing import TYPE_CHECKING, Any
 from twisted.python.util import runAsEffectiveUser
 
 from memq.backing.local import LocalBacking
-from memq.errors import StartError
+from memq.errors import NEEDS_A_PERSON, StartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.backing.ways import Backing, Ground
     from memq.config.commandline import Options
+
+
+class PikaMissing(StartError):
+    """A package that a cluster needs is not installed: no restart makes that better."""
+
+    status = NEEDS_A_PERSON
+
+    def __init__(self) -> None:
+        super().__init__(
+            "--store rabbitmq: needs pika: "
+            "apt install python3-pika, or pip install memq[cluster]"
+        )
 
 
 def chooseBacking(
@@ -41,5 +53,4 @@ def _load(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "pika":
             raise
-        why = "needs pika: apt install python3-pika, or pip install memq[cluster]"
-        raise StartError(f"--store rabbitmq: {why}") from None
+        raise PikaMissing from None

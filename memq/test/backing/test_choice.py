@@ -11,7 +11,7 @@ from memq.backing.choice import chooseBacking
 from memq.backing.cluster import ClusterBacking
 from memq.config.commandline import Options
 from memq.config.file import Config
-from memq.errors import StartError
+from memq.errors import NEEDS_A_PERSON, StartError
 from memq.policy.rules import Table
 from memq.rabbitmq.errors import RuleRefused
 from memq.test.backing.test_cluster import ground
@@ -74,6 +74,8 @@ class ChoiceTests(SynchronousTestCase):
             "--store rabbitmq: needs pika: apt install python3-pika, or pip install "
             "memq[cluster]",
         )
+        # It is not started again every five seconds.
+        self.assertEqual(error.status, NEEDS_A_PERSON)
         name = "memq.nothing"
         self.assertRaises(ModuleNotFoundError, chooseBacking, options, self.owner)
         chooseBacking(parsed("--store", "memory"), self.owner)
