@@ -10,6 +10,11 @@ watching takes from a server that does nothing else.
 Watchers run on what is idle of the processors, see bench.watchers; in the last column
 stands how often each of them was told something a second, of those that were told least
 often.  With very many queues `memq top` looks less often by itself, and is left out.
+
+Watchers look once a second, at very many queues every three, and `memq top` every ten.
+So a sample lasts for two seconds, or ten: in less there would be one look or none,
+always at the same time after its beginning, and sets would have what gets had not.
+
 The processor time is the server's alone, so that it holds on a machine that others use,
 too; the rates want one that nobody else uses.
 """
@@ -44,6 +49,9 @@ SETTLE = 4.0
 IDLE = 5.0
 #: Queues beyond which `memq top` has a pace of its own.
 MANY = 1000
+#: Milliseconds that sets are sent for, which gets then take about as long for: a whole
+#: number of looks of anybody.
+SHORT, LONG = 2000, 10_000
 #: The most processor time a command, and the least rate, watched, of those alone.
 MOST, LEAST = 1.03, 0.97
 
@@ -67,12 +75,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4, help="after the warm-up")
     parser.add_argument("--only", default="", help="workloads whose key contains this")
     parser.add_argument(
-        "--milliseconds", type=int, default=1400, help="that sets are sent for"
+        "--milliseconds",
+        type=int,
+        help="that sets are sent for, by default as long"
+        " as all look at the same number of times",
     )
     sections.addOption(parser)
     options = parser.parse_args()
     workloads = [
-        one._replace(milliseconds=options.milliseconds)
+        one._replace(milliseconds=options.milliseconds or lasting(one))
         for one in plan.MAIN
         if options.only in one.key
     ]
@@ -84,6 +95,11 @@ def main() -> None:
             bench.close()
     text = _TEXT.format(table=result(bench, workloads), idle="\n".join(bench.idle))
     sections.tell("bench.observed", text, options.write)
+
+
+def lasting(workload: Workload) -> int:
+    """Return how many milliseconds a sample of a workload lasts."""
+    return LONG if workload.queues > MANY else SHORT
 
 
 class Watchable(NamedTuple):

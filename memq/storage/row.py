@@ -33,6 +33,7 @@ This module does no I/O.
 
 from __future__ import annotations
 
+from math import inf
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -92,6 +93,9 @@ class Rest(NamedTuple):
 NO_REST = Rest()
 _NO_REST_PACKED = _REST.pack(*NO_REST, 0)
 
+#: Messages of a queue that nobody has looked at.
+UNSEEN = -1
+
 
 class Queue:
     """One queue's row, and where its first message is to be looked for.
@@ -104,11 +108,13 @@ class Queue:
     :ivar rest: what seldom changes.
     :ivar lastUsed: seconds since 1970-01-01 UTC, in steps of USED; 0 if unknown.
     :ivar reads: its open reads and what came of earlier ones; None when nothing is.
-    :ivar end: how many had been pushed when its figures were told last; less than 0
-        when they were not.
-    :ivar seen: head, messages taken, and the time of the first one in ms since 1970, 0
-        without one, when that was looked at; and when that was, in seconds.  None when
-        it was not.  Messages taken are -1 where the time is known but nearly.
+    :ivar end: how many had been pushed when its figures were told last; or UNSEEN.
+    :ivar headTaken: messages taken when the first one was looked at; UNSEEN when it was
+        not, or its time is known but nearly.  Plain numbers are no work for the garbage
+        collector, as a record of them would be.
+    :ivar headSeen: ``head`` at that time.
+    :ivar headTime: when that message was set, in ms since 1970; 0 if it is damaged.
+    :ivar headAt: when it was looked at, in seconds.
     """
 
     __slots__ = (
@@ -117,6 +123,10 @@ class Queue:
         "closed",
         "end",
         "head",
+        "headAt",
+        "headSeen",
+        "headTaken",
+        "headTime",
         "id",
         "lastUsed",
         "name",
@@ -125,7 +135,6 @@ class Queue:
         "pushed",
         "reads",
         "rest",
-        "seen",
         "taken",
     )
 
@@ -152,8 +161,9 @@ class Queue:
         if rest is not NO_REST:
             self.setRest(rest)
         self.head = self.packHead = 0
-        self.end = -1
-        self.seen: tuple[int, int, int, float] | None = None
+        self.end = self.headTaken = UNSEEN
+        self.headSeen = self.headTime = 0
+        self.headAt = -inf
         self.reads: Reads | None = None
 
     @property
@@ -180,7 +190,7 @@ class Queue:
 
     def forgetHead(self) -> None:
         """Forget that: what was seen is undone."""
-        self.seen = None
+        self.headTaken, self.headAt = UNSEEN, -inf
 
     def setRest(self, rest: Rest) -> None:
         """Give what seldom changes other values."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from memq.figures import Columns
 from memq.message import Message
-from memq.storage.row import NO_REST
+from memq.storage.row import NO_REST, UNSEEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -64,23 +64,23 @@ def _rows(
             opened = len(reads.hidden)
             items -= opened
         if items > 0:
-            seen = queue.seen
+            time = queue.headTime
             if (
-                seen is None
-                or seen[1] != taken
-                or seen[0] != queue.head
+                queue.headTaken != taken
+                or queue.headSeen != queue.head
                 or reads is not None
             ):
                 if since and 0 <= queue.end <= taken and reads is None:
                     # All that was there is gone: this one came since.
-                    seen = queue.head, -1, since, now + _share(queue, late)
-                    queue.seen = seen
-                elif seen is None or not late or now - seen[3] >= late:
+                    queue.headTime = time = since
+                    queue.headTaken = UNSEEN
+                    queue.headAt = now + late * (queue.id % PARTS) / PARTS
+                elif not late or now - queue.headAt >= late:
                     if not left:
                         break
                     left -= 1
-                    seen = _look(queue, peek, now - _share(queue, late / 2))
-            time = seen[2]
+                    time = _look(queue, peek)
+                    queue.headAt = now - late * (queue.id % PARTS) / PARTS / 2
         else:
             time = 0
         if queue.end != pushed:
@@ -102,15 +102,10 @@ def _rows(
     return gone + len(rows), rows
 
 
-def _share(queue: Queue, seconds: float) -> float:
-    """Return a share of some time, so that heads are not all looked at at once."""
-    return seconds * (queue.id % PARTS) / PARTS
-
-
-def _look(queue: Queue, peek: Peek, now: float) -> tuple[int, int, int, float]:
-    """Return what is seen of the head of a queue, and note it."""
+def _look(queue: Queue, peek: Peek) -> int:
+    """Return the time of the head of a queue, and note it."""
     head = peek(queue.name)
-    time = head.time if isinstance(head, Message) else 0
     # To look may have found the head further on.
-    queue.seen = seen = queue.head, queue.taken, time, now
-    return seen
+    queue.headSeen, queue.headTaken = queue.head, queue.taken
+    queue.headTime = time = head.time if isinstance(head, Message) else 0
+    return time

@@ -19,8 +19,8 @@ that began anew.  What was told once is told until there is more.
 from __future__ import annotations
 
 from array import array
-from itertools import compress
-from operator import add
+from itertools import compress, repeat
+from operator import add, lt
 from struct import pack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -273,7 +273,9 @@ class Surveyor:
         #: by the clock.
         self._whole = 0, float("-inf")
         #: By queue, how many had come, and the most that was told as taken from it.
-        self._taken: dict[bytes, tuple[int, int]] = {}
+        #: Pairs of them would be work for the garbage collector.
+        self._came: dict[bytes, int] = {}
+        self._taken: dict[bytes, int] = {}
 
     def look(self, wanted: Wanted) -> Deferred[Picture]:
         """Return what all queues have, once that is known.
@@ -313,15 +315,18 @@ class Surveyor:
         Where fewer came than before, it is another queue of that name, all of whose
         counters have begun anew.
         """
-        now = [*zip(pushed, taken, strict=True)]
-        before = [*map(self._taken.get, names)]
-        if before == now:
-            return taken
-        told = [
-            count if then is None or came < then[0] or count > then[1] else then[1]
-            for (came, count), then in zip(now, before, strict=True)
-        ]
-        self._taken.update(zip(names, zip(pushed, told, strict=True), strict=True))
+        before = (*map(self._taken.get, names, taken),)
+        came = (*map(self._came.get, names, repeat(-1)),)
+        told = taken
+        if any(map(lt, taken, before)):
+            rows = zip(taken, before, pushed, came, strict=True)
+            told = [
+                then if count < then and now >= last else count
+                for count, then, now, last in rows
+            ]
+        if before != told or came != pushed:
+            self._taken.update(zip(names, told, strict=True))
+            self._came.update(zip(names, pushed, strict=True))
         return told
 
     def _cbDone(self) -> None:
@@ -357,10 +362,9 @@ class Surveyor:
         pairs = zip(survey.gone, survey.counted, self._ever, strict=True)
         self._ever = Totals(*(max(gone + now, told) for gone, now, told in pairs))
         if len(self._taken) > 2 * len(survey.names):
-            there = set(survey.names)
-            self._taken = {
-                name: self._taken[name] for name in self._taken.keys() & there
-            }
+            there = self._taken.keys() & set(survey.names)
+            self._came = {name: self._came[name] for name in there}
+            self._taken = {name: self._taken[name] for name in there}
         picture = survey.picture(self._ever)
         self._last = picture._replace(rows=Rows()), self._broker.clock.seconds()
         self._end(picture)
