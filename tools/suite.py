@@ -77,7 +77,7 @@ LOADED = [
     )
 ]
 #: Those that are judged by the clock: each runs when nothing else does, at the end.
-ALONE = ["memq.test.browser.test_many"]
+ALONE = ["memq.test.browser.test_many", "memq.test.system.test_waiters"]
 #: A file system in memory, and the bytes that have to be free there.
 MEMORY, ROOM = "/dev/shm", 3 << 30
 #: Seconds after which a process hangs: the longest takes a tenth of that.

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 #: Seconds in which a client has to say who it is.
 LOGIN_SECONDS = 10.0
+#: Seconds after which that is looked at again, where the server has still to answer.
+AGAIN = 1.0
 
 _log = Logger()
 
@@ -89,8 +91,15 @@ class LoginConnection(Connection):
             self.finish()
 
     def _expire(self) -> None:
-        """Cut the client off in its turn: many may have come together."""
-        self.host.strangers.hear(self.cutOff)
+        """Cut the client off in its turn: many may have come together.
+
+        One that has said something is not late while the server has still to answer.
+        """
+        receiver = self.receiver
+        if isinstance(receiver, LoginReceiver) and receiver.isDue:
+            self._limit = self.host.broker.clock.callLater(AGAIN, self._expire)
+        else:
+            self.host.strangers.hear(self.cutOff)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End."""
@@ -216,6 +225,11 @@ class LoginReceiver(ABC):
     def isAsked(self) -> bool:
         """Whether an answer is under way."""
         return self._answer is not None
+
+    @property
+    def isDue(self) -> bool:
+        """Whether it is the server's turn to hear or to answer, not the client's."""
+        return self._isWaiting or self.isAsked
 
     # A receiver.
 

@@ -13,7 +13,7 @@ from memq.access.authenticator import DELAY, MOST_FAILURES
 from memq.access.rights import ROLES, Rights
 from memq.access.secrets import PasswordHash, TokenHash
 from memq.access.users import User, Users
-from memq.connection.login import LOGIN_SECONDS
+from memq.connection.login import AGAIN, LOGIN_SECONDS
 from memq.server import entrances
 from memq.test.support.harness import Client, Harness, Transport
 from memq.test.support.packets import packet, request, response, shown, ways
@@ -395,6 +395,33 @@ class TimeTests(LoginTestCase):
         self.assertFalse(known.isClosed)
         silent.end()
         self.assertEqual(known.talk(b"version\r\n"), VERSION)
+
+    def test_serverIsLate(self) -> None:
+        """A client that has said something in time is answered before that counts."""
+        client = self.connect()
+        self.harness.pass_(LOGIN_SECONDS - DELAY / 2)
+        self.assertEqual(client.talk(said(b"wrong")), b"")
+        self.harness.pass_(DELAY / 2)
+        self.assertFalse(client.isClosed)
+        self.harness.pass_(DELAY / 2)
+        self.assertEqual(client.read(), FAILED)
+        self.harness.pass_(AGAIN)
+        self.assertTrue(client.isClosed)
+
+    def test_serverHearsLate(self) -> None:
+        """Nor is one late that waits to be heard."""
+        self.patch(entrances, "HEARD", 1)
+        self.harness = self.make()
+        first, second = self.connect(), self.connect()
+        first.send(said(b"wrong"))
+        second.send(said(b"token"))
+        # Its time is over just now.
+        second.protocol._limit.cancel()
+        second.protocol._expire()
+        self.harness.settle()
+        self.assertEqual(second.read(), STORED)
+        self.harness.pass_(LOGIN_SECONDS)
+        self.assertFalse(second.isClosed)
 
     def test_limitOfMany(self) -> None:
         """Many are cut off a few in a turn; one may have gone by itself meanwhile."""
