@@ -91,7 +91,7 @@ class Recorder:
         self._due = 0.0
         #: When somebody looked last, by the clock.
         self._lookedAt = float("-inf")
-        #: When the busiest were looked for last, by the clock.
+        #: When the busiest were found last, by the clock.
         self._rankedAt = float("-inf")
         #: Whether a look at queues is under way.
         self._isLooking = False
@@ -138,18 +138,21 @@ class Recorder:
     ) -> None:
         """Find the busiest of all queues, some at a time, and note them.
 
-        It does so once for each sample.
+        Once some are found, it does so again for the next sample.
 
         :param incoming: messages a second that come into each; less than 0 for unknown.
         """
-        now = self._clock.seconds()
-        if now - self._rankedAt < STEP:
+        if self._clock.seconds() - self._rankedAt < STEP:
             return
-        self._rankedAt = now
-        steps = ranked(names, incoming, outgoing, self.busiest)
+        steps = ranked(names, incoming, outgoing, self._cbRanked)
         done = self._steps.coiterate(steps)
         done.addErrback(lambda failure: failure.trap(SchedulerStopped))
         self._rarelyFails(done)
+
+    def _cbRanked(self, names: Sequence[bytes]) -> None:
+        if names:
+            self._rankedAt = self._clock.seconds()
+            self.busiest(names)
 
     def _keep(self, names: Iterable[bytes], until: float) -> None:
         for name in names:
