@@ -11,9 +11,11 @@ Watchers run on what is idle of the processors, see bench.watchers; in the last 
 stands how often each of them was told something a second, of those that were told least
 often.  With very many queues `memq top` looks less often by itself, and is left out.
 
-Watchers look once a second, at very many queues every three, and `memq top` every ten.
-So a sample lasts for two seconds, or ten: in less there would be one look or none,
+Watchers look once a second, at 10,000 queues every four, and `memq top` every ten.
+So a sample lasts for two seconds, or twelve: in less there would be one look or none,
 always at the same time after its beginning, and sets would have what gets had not.
+What watchers cost is so much a second: the fewer commands there are in one, because
+others use the machine, the more it is of each.
 
 The processor time is the server's alone, so that it holds on a machine that others use,
 too; the rates want one that nobody else uses.
@@ -49,9 +51,9 @@ SETTLE = 4.0
 IDLE = 5.0
 #: Queues beyond which `memq top` has a pace of its own.
 MANY = 1000
-#: Milliseconds that sets are sent for, which gets then take about as long for: a whole
-#: number of looks of anybody.
-SHORT, LONG = 2000, 10_000
+#: Milliseconds that sets are sent for, which gets then take about as long for: so that
+#: there are some looks of everybody.
+SHORT, LONG = 2000, 12_000
 #: The most processor time a command, and the least rate, watched, of those alone.
 MOST, LEAST = 1.03, 0.97
 

@@ -51,7 +51,7 @@ KEPT_AT_ONCE = 128
 WAITING = 4
 #: Seconds for each queue that sums are told as they were, and the most: longer than a
 #: snapshot is, so that whoever looks at all queues makes them for scrapes, too.
-OLD_EACH, OLD = 400e-6, 4.0
+OLD_EACH, OLD = 500e-6, 5.0
 #: The figures of a queue that are kept, by the names of their metrics.
 FIGURES = (
     *("messages", "bytes", "open", "delayed", "waiters", "oldest", "set", "taken"),
