@@ -9,20 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pika import frame, spec
+from pika.compat import long
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer
-
-from memq.rabbitmq.links.frames import publish
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
 
 #: Bytes of a frame at most.
 _MOST = 131_072
-#: The headers of a message.
-_HEADERS = {"f": 0, "t": 1_700_000_000_000}
+#: The properties of a message, as a front end sets it and a quorum queue tells it.
+_PROPERTIES = spec.BasicProperties(
+    delivery_mode=2,
+    message_id=f"{1:016}",
+    headers={"f": long(0), "t": long(1_700_000_000_000), "x-delivery-count": long(0)},
+)
 _OFFERED = (
     "publisher_confirms",
     "basic.nack",
@@ -125,9 +128,8 @@ class Peer:
                 self._published[number] += 1
         elif isinstance(method, spec.Basic.Get):
             self._say(number, spec.Basic.GetOk(1, False, "", method.queue, 1))
-            # Numbers have 64 bits, as a front end publishes them.
-            told = publish(number, "", "", self._body, 1, _HEADERS, None, _MOST)
-            self._says.append(told[frame.decode_frame(told)[0] :])
+            header = frame.Header(number, len(self._body), _PROPERTIES)
+            self._says += header.marshal(), frame.Body(number, self._body).marshal()
         elif not getattr(method, "nowait", False):
             self._answerTo(number, method)
 

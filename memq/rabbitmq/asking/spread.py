@@ -26,6 +26,10 @@ class SpreadGets:
     def __init__(self, several: Sequence[Gets]) -> None:
         """Take those of each link."""
         self._several = several
+        #: They have one memory of what was missing, so that one look tells of none.
+        self._missing = several[0].missing
+        for each in several:
+            each.missing = self._missing
         #: Those of a queue, of the queues that were asked for last.
         self._of = lru_cache(4096)(self._find)
 
@@ -46,9 +50,8 @@ class SpreadGets:
 
     def isThere(self, queue: bytes) -> None:
         """Note that a queue is there."""
-        gets = self._of(queue)
-        if gets.missing:
-            gets.isThere(queue)
+        if self._missing:
+            self._of(queue).isThere(queue)
 
     def giveAway(self, queue: bytes, message: Message) -> None:
         """Give a message that was taken to whoever is next."""

@@ -1,4 +1,4 @@
-"""Plain sets and gets: one message of a queue of which nothing else is asked.
+"""Plain sets and gets: one message of a queue of which nothing else is operation.
 
 Most are so: there are no rules, the queue is not paused as far as that is known now,
 and the command came by itself.  Then there is one thing to ask the cluster, in its own
@@ -10,7 +10,7 @@ than it was begun, are left to :mod:`memq.rabbitmq.engine.sets` and
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from memq.errors import QueueError
 from memq.operations.pops import Pop
@@ -70,26 +70,26 @@ class Plain:
 
     def carries(
         self,
-        operation: Operation,
+        operation: Any,
         unforeseen: Callable[[Operation, Exception], object],
     ) -> bool:
         """Begin to carry out an operation if it is plain; return whether it is.
 
         :param unforeseen: is called with an error that nobody foresaw.
         """
-        kind, asked = type(operation), cast("Any", operation)
+        kind = type(operation)
         if kind is Push:
-            isPlain = not asked.delay and len(asked.messages) == 1
+            isPlain = not operation.delay and len(operation.messages) == 1
         else:
-            isPlain = kind is Pop and asked.most == 1
+            isPlain = kind is Pop and operation.most == 1
         if (
             not isPlain
             or operation.client.policies.isActive
-            or not self._pauses.knows(asked.queue)
+            or not self._pauses.knows(operation.queue)
         ):
             return False
         try:
-            (self._set if kind is Push else self._get)(asked)
+            (self._set if kind is Push else self._get)(operation)
         except Exception as error:
             unforeseen(operation, error)
         return True

@@ -112,12 +112,6 @@ class Channel(channel.Channel):  # type: ignore[misc]
             return True
         return False
 
-    def tell(self, tag: int, headers: Mapping[str, Any], body: bytes) -> None:
-        """Tell of the message that was asked for."""
-        found, self.found = self.found, None
-        assert found is not None
-        found(tag, headers, body)
-
     def receive(self, kind: int, payload: bytes) -> None:
         """Take what comes of a message in pieces."""
         if kind == frames.HEADER:
@@ -133,5 +127,7 @@ class Channel(channel.Channel):  # type: ignore[misc]
         self.isReceiving = False
         parts, self._parts = self._parts, []
         headers, self._headers = self._headers, None
+        found, self.found = self.found, None
+        assert found is not None
         assert headers is not None
-        self.tell(self._tag, headers, parts[0] if len(parts) == 1 else b"".join(parts))
+        found(self._tag, headers, parts[0] if len(parts) == 1 else b"".join(parts))

@@ -164,11 +164,12 @@ class AMQPConnection(pika.connection.Connection):  # type: ignore[misc]
                     # Most messages come in one piece.
                     found = frames.found(data, after, number)
                     if found is not None:
-                        tag, _ = frames.numbered(data, begin)
+                        _, tag, _ = frames.NUMBERED.unpack_from(data, begin)
                         after, headers, body = found
                         taken += after - at
                         at = after
-                        channel.tell(tag, headers, body)
+                        tell, channel.found = channel.found, None
+                        tell(tag, headers, body)
                         continue
                 isTaken = channel.takes(which, data[begin : after - 1])
             else:

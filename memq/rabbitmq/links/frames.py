@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Kinds of frames, and what each ends with.
 METHOD, HEADER, BODY = 1, 2, 3
 END = b"\xce"
-_ENDS = END[0], END[0]
+_END = END[0]
 #: Bytes of a frame besides its payload.
 OVERHEAD = 8
 #: The beginning of a frame: kind, channel, bytes of the payload.
@@ -36,7 +36,7 @@ PUBLISH, GET, GET_OK, GET_EMPTY, ACK, NACK = (
 #: Class, number and a word that is not used; the name of a queue or exchange follows.
 _NAMED = Struct(">LH")
 #: Class and number, a delivery's number, and bits.
-_NUMBERED = Struct(">LQB")
+NUMBERED = Struct(">LQB")
 #: The beginning of a content header: class, a word that is not used, the bytes of the
 #: body, and which properties there are.
 _CONTENT = Struct(">HHQH")
@@ -47,16 +47,20 @@ _PLAIN_HAS = _HEADERS | _MODE | _MESSAGE_ID
 _PROPERTIES = Struct(">HL")
 #: What a message has beside headers which is published here.
 _BESIDE = _MODE | _MESSAGE_ID | _EXPIRATION
-#: A content header from its frame's beginning on, to the end of a table of two: they
-#: have names of one character, and numbers of 64 bits ("l").
-_TWO = Struct(">BHLHHQHL3sq3sq")
-#: Of a message that is published with such a table: the bytes of its body, its
-#: properties and the first name, a number, the second name, a number, the mode and the
-#: size of its id, that, what comes before its body, and the bytes of that again.
+#: Of a plain message, whose headers are two numbers with names of one character: the
+#: bytes of its body, its properties and the first name, a number, the second name, a
+#: number, the mode and the size of its id, that, what comes before its body, and the
+#: bytes of that again.
 _PLAIN = Struct(">Q9sq3sq2s16s4sL")
 #: The bytes of such a table, and of a content header with it, the mode and the id.
 _TWO_BYTES, _PLAIN_BYTES = 22, 58
 _MODE_AND_ID = b"\x02\x10"
+#: The same of one that comes from a queue which tells that it was never given back: a
+#: third header, before the mode.
+_NEVER = b"\x10x-delivery-countl" + bytes(8)
+_COUNTED = Struct(">Q9sq3sq28s16s4sL")
+_COUNTED_MODE = _NEVER + _MODE_AND_ID
+_COUNTED_TABLE, _COUNTED_BYTES = _TWO_BYTES + len(_NEVER), _PLAIN_BYTES + len(_NEVER)
 #: A number, after its name and what says that it is one.
 _NUMBER = Struct(">q")
 _IS_NUMBER = ord("l")
@@ -78,11 +82,27 @@ def _namesOf(*names: str) -> tuple[bytes, bytes] | None:
 
 
 @lru_cache(16)
-def _namesIn(*names: bytes) -> tuple[str, ...] | None:
-    """Return such names as texts; None if these are others."""
-    if any(name[0] != 1 or name[2] != _IS_NUMBER or name[1] > 127 for name in names):
+def _namesIn(told: bytes, second: bytes, table: int) -> tuple[str, str] | None:
+    """Return such names as texts, of a table of so many bytes; None for others."""
+    names = chr(told[-2]), chr(second[-2])
+    expected = _namesOf(*names)
+    if expected is None or second != expected[1]:
         return None
-    return tuple(name[1:2].decode() for name in names)
+    first = expected[0][_PROPERTIES.size :]
+    return names if told == _PROPERTIES.pack(_PLAIN_HAS, table) + first else None
+
+
+@lru_cache(4096)
+def _around(channel: int) -> tuple[bytes, bytes, bytes]:
+    """Return how a plain message's header begins, here and of a queue that counts.
+
+    And what follows it.
+    """
+    plain, counted = (
+        START.pack(HEADER, channel, size) + _CLASS
+        for size in (_PLAIN_BYTES, _COUNTED_BYTES)
+    )
+    return plain, counted, END + START.pack(BODY, channel, 0)[:3]
 
 
 def _table(headers: Mapping[str, Any]) -> bytes:
@@ -102,9 +122,8 @@ def _publishing(channel: int, exchange: str, key: str) -> bytes:
 @lru_cache(4096)
 def _plainly(channel: int, exchange: str, key: str) -> tuple[bytes, bytes]:
     """Return what comes before the size of a plain message, and before its body."""
-    header = START.pack(HEADER, channel, _PLAIN_BYTES) + _CLASS
-    body = END + START.pack(BODY, channel, 0)[:3]
-    return _publishing(channel, exchange, key) + header, body
+    header, _, begin = _around(channel)
+    return _publishing(channel, exchange, key) + header, begin
 
 
 def publish(
@@ -128,8 +147,7 @@ def publish(
     if headers is not None and len(headers) == 2 and expiration is None:
         (first, one), (second, two) = headers.items()
         names = _namesOf(first, second)
-        areNumbers = type(one) is int and type(two) is int
-        if names is not None and areNumbers and 0 < size <= most:
+        if names is not None and type(one) is type(two) is int and 0 < size <= most:
             told, name = names
             before, begin = _plainly(channel, exchange, key)
             header = _PLAIN.pack(
@@ -175,51 +193,45 @@ def get(channel: int, queue: str, isTaken: bool) -> bytes:
 
 def ack(channel: int, tag: int) -> bytes:
     """Return the frame that acknowledges a message."""
-    method = _NUMBERED.pack(ACK, tag, 0)
+    method = NUMBERED.pack(ACK, tag, 0)
     return START.pack(METHOD, channel, len(method)) + method + END
 
 
-def numbered(payload: bytes, at: int = 0) -> tuple[int, bool]:
+def numbered(payload: bytes) -> tuple[int, bool]:
     """Return the number of a confirm or a found message, and the lowest of its bits."""
-    _, number, bits = _NUMBERED.unpack_from(payload, at)
+    _, number, bits = NUMBERED.unpack_from(payload)
     return number, bool(bits & 1)
 
 
 def found(
     data: bytes, at: int, number: int
 ) -> tuple[int, Mapping[str, int], bytes] | None:
-    """Return where a message ends whose header begins at a place, its headers and body.
+    """Return where a plain message ends whose header begins at a place, and what it is.
 
-    None if not all of it is there, it is in several frames, or it has other headers
-    than two numbers; or if anything is wrong with it.
+    That is its headers and its body.  None if not all of it is there, if it is in
+    several frames or otherwise than it is published here, or if anything is wrong.
 
     :param number: its channel's.
     """
+    plain, counted, begin = _around(number)
+    if data.startswith(counted, at):
+        form, mode, table = _COUNTED, _COUNTED_MODE, _COUNTED_TABLE
+    elif data.startswith(plain, at):
+        form, mode, table = _PLAIN, _MODE_AND_ID, _TWO_BYTES
+    else:
+        return None
+    at += len(plain)
+    body = at + form.size
     try:
-        kind, channel, length, _, _, size, which, table, first, one, second, two = (
-            _TWO.unpack_from(data, at)
-        )
-        at += length + OVERHEAD
-        nextKind, nextChannel, nextLength = START.unpack_from(data, at)
-        begin = at + START.size
-        end = begin + size
-        ends = data[at - 1], data[end]
+        size, told, one, name, two, kind, _, begins, left = form.unpack_from(data, at)
+        isEnded = data[body + size] == _END
     except (error, IndexError):
         return None
-    if (
-        kind != HEADER
-        or table != _TWO_BYTES
-        or which & ~_BESIDE != _HEADERS
-        or nextKind != BODY
-        or nextLength != size
-        or not channel == nextChannel == number
-        or ends != _ENDS
-    ):
+    names = _namesIn(told, name, table)
+    if names is None or kind != mode or begins != begin or left != size or not isEnded:
         return None
-    names = _namesIn(first, second)
-    if names is None:
-        return None
-    return end + 1, {names[0]: one, names[1]: two}, data[begin:end]
+    end = body + size
+    return end + 1, {names[0]: one, names[1]: two}, data[body:end]
 
 
 def content(payload: bytes) -> tuple[int, Mapping[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pika import BasicProperties, frame, spec
+from pika.compat import long
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.rabbitmq.links import frames
@@ -140,6 +141,20 @@ class FoundTests(SynchronousTestCase):
         found = frames.found(b"before" + data + b"behind", 6, 7)
         self.assertEqual(found, (6 + len(data), headers, b"body"))
 
+    def test_counted(self) -> None:
+        """So is one of a queue that tells that it was never given back."""
+        for tries, isFound in ((0, True), (1, False)):
+            two = {"f": long(5), "t": long(6)}
+            properties = BasicProperties(
+                delivery_mode=2,
+                message_id="1" * 16,
+                headers={**two, "x-delivery-count": long(tries)},
+            )
+            header = frame.Header(7, 4, properties).marshal()
+            data = header + frame.Body(7, b"body").marshal()
+            found = frames.found(data, 0, 7)
+            self.assertEqual(found, (len(data), two, b"body") if isFound else None)
+
     def test_part(self) -> None:
         """One that is not there to its end is not read yet."""
         data = self.message({"f": 5, "t": 6})
@@ -153,8 +168,9 @@ class FoundTests(SynchronousTestCase):
         two = {"f": 5, "t": 6}
         data = self.message(two, b"x" * 200)
         self.assertIsNone(frames.found(data, 0, 7))
-        data = self.message(two).replace(b"\x01fl", b"\x01fL")
-        self.assertIsNone(frames.found(data, 0, 7))
+        for one, other in ((b"fl", b"fL"), (b"tl", b"tL"), (b"\x01f", b"\x01\xff")):
+            data = self.message(two).replace(one, other)
+            self.assertIsNone(frames.found(data, 0, 7))
 
     def test_wrong(self) -> None:
         """One of which something is wrong is pika's concern."""
