@@ -22,6 +22,7 @@ from memq.test.support.commandline import (
     command,
     ended,
     launched,
+    signalled,
 )
 from memq.test.support.servers import started
 from testkit.servers import PATIENCE
@@ -148,7 +149,7 @@ class PopTests(SynchronousTestCase):
             with self.server.wire() as wire:
                 while wire.figures(b"detail q").get(b"queue_q_waiters") != b"1":
                     wire.ask(b"add q 0 0 1\r\n0")
-            process.send_signal(number)
+            self.assertEqual(signalled(process, number), status)
             self.assertEqual(ended(process), (status, b"", ""))
 
     def test_lost(self) -> None:

@@ -19,6 +19,7 @@ from memq.test.support.commandline import (
     command,
     ended,
     launched,
+    signalled,
     variables,
 )
 from memq.test.support.servers import started
@@ -155,8 +156,7 @@ class PushTests(SynchronousTestCase):
         process.stdin.flush()
         with self.server.wire() as wire:
             wire.take(b"q/t=%d" % (PATIENCE * 1000))
-        process.send_signal(signal.SIGINT)
-        self.assertEqual(process.wait(PATIENCE), 130)
+        self.assertEqual(signalled(process, signal.SIGINT), 130)
         self.assertRegex(ended(process).err, f"^{_ONE}$")
 
     def test_start(self) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from testkit.servers import Server
 
+#: Seconds after which a signal is sent again.
+AGAIN = 15.0
 #: Runs the command with the Python that runs the tests.
 MEMQ = (sys.executable, "-c", "import sys; from memq.cli import run; sys.exit(run())")
 
@@ -60,6 +62,21 @@ def ended(process: subprocess.Popen[bytes], stdin: bytes | None = None) -> Ended
     """Wait for the end of a command."""
     out, err = process.communicate(stdin, PATIENCE)
     return Ended(process.returncode, out or b"", (err or b"").decode())
+
+
+def signalled(process: subprocess.Popen[bytes], number: int) -> int:
+    """Send a signal to a command; return the status with which it ends.
+
+    Python misses a signal that comes just before it waits for something, until that is
+    there.  So it is sent again, as by somebody who presses Ctrl-C again.
+    """
+    again = threading.Timer(AGAIN, process.send_signal, (number,))
+    again.start()
+    process.send_signal(number)
+    try:
+        return process.wait(PATIENCE)
+    finally:
+        again.cancel()
 
 
 def command(server: Server, *words: str, stdin: bytes = b"", **options: Any) -> Ended:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import contextmanager
+from signal import SIGINT
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from memq.test.support.commandline import (
     command,
     ended,
     launched,
+    signalled,
 )
 from memq.test.support.servers import started
 from testkit.servers import PATIENCE
@@ -88,8 +90,7 @@ class TailTests(SynchronousTestCase):
     def test_interrupted(self) -> None:
         """Ctrl-C ends it."""
         process = self.tail("q")
-        process.send_signal(2)
-        self.assertEqual(ended(process).status, 130)
+        self.assertEqual(signalled(process, SIGINT), 130)
 
     def test_pattern(self) -> None:
         """It wants a pattern that names can match."""
