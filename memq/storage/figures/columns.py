@@ -70,8 +70,9 @@ def _rows(
                 or queue.headSeen != queue.head
                 or reads is not None
             ):
-                if since and 0 <= queue.end <= taken and reads is None:
-                    # All that was there is gone: this one came since.
+                if since and queue.end <= taken and reads is None:
+                    # All that was there is gone, or nobody saw the queue: this one came
+                    # since.
                     queue.headTime = time = since
                     queue.headTaken = UNSEEN
                     queue.headAt = now + late * (queue.id % PARTS) / PARTS

@@ -192,6 +192,9 @@ class FiguresContract(StoreContract):
         # One is left that was there.
         (found,) = self.store.details([b"q"], Heads(30, 5, since=24)).rows()
         self.assertNotEqual(found.headTime, 24)
+        self.push(b"new", b"5")
+        (found,) = self.store.details([b"new"], Heads(30, 5, since=24)).rows()
+        self.assertEqual(found.headTime, 24)
 
     def test_headAsItIs(self) -> None:
         """A head is told as it is to who does not say the time, whoever looked late."""
