@@ -19,9 +19,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench import sections
 from bench.measure import VERBS, Load, progress
 from bench.processors import spent, used
-from bench.sections import put
 from bench.tables import table
 from bench.workspace import ROOT, build, workspace
 from testkit.servers import PATIENCE, Server
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 #: The cluster that `make cluster` starts.
 URL = "amqp://memq:memq@127.0.0.1:5681,127.0.0.1:5682,127.0.0.1:5683/memq"
-PAGE = ROOT / "docs" / "cluster.md"
 #: Connections, and commands outstanding of each.
 SHAPES = ((50, 1), (50, 16))
 #: Sets and gets of a round.
@@ -184,7 +183,7 @@ def main() -> None:
     """Measure, and print or write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default=URL, help="where the nodes are")
-    parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}")
+    sections.addOption(parser, sections.CLUSTER)
     options = parser.parse_args()
     with workspace(ROOT / "var") as root:
         load = Load(build(root))
@@ -206,11 +205,7 @@ def main() -> None:
         finally:
             server.stop()
             home.stop()
-    if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(put(page, "bench.cluster", text), encoding="utf-8")
-    else:
-        print(text)
+    sections.tell("bench.cluster", text, options.write, sections.CLUSTER)
 
 
 if __name__ == "__main__":

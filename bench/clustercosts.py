@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pika
 
-from bench import costs, inprocess
-from bench.cluster import PAGE
+from bench import costs, inprocess, sections
 from bench.clusternode import Node
-from bench.sections import put
 from bench.tables import table
 from bench.workspace import ROOT, workspace
 from memq.rabbitmq.connecting import connectTo
@@ -111,7 +109,7 @@ def main() -> None:
         inprocess.count(partial(Front, words[-2]), words)
         return
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}")
+    sections.addOption(parser, sections.CLUSTER)
     parser.add_argument("--functions", action="store_true", help="print those, too")
     options = parser.parse_args()
     program = [sys.executable, "-m", "bench.clustercosts", "--count"]
@@ -120,11 +118,7 @@ def main() -> None:
     if options.functions:
         print(costs.section(found))
     text = section(found)
-    if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(put(page, "bench.clustercosts", text), encoding="utf-8")
-    else:
-        print(text)
+    sections.tell("bench.clustercosts", text, options.write, sections.CLUSTER)
 
 
 if __name__ == "__main__":

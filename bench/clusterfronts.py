@@ -22,10 +22,10 @@ from pathlib import Path
 from statistics import mean, median
 from typing import TYPE_CHECKING
 
-from bench.cluster import PAGE, URL, End, Kind, nodesOf
+from bench import sections
+from bench.cluster import URL, End, Kind, nodesOf
 from bench.measure import VERBS, Load, progress
 from bench.processors import spent, used
-from bench.sections import put
 from bench.tables import table
 from bench.workspace import ROOT, build, workspace
 from testkit.servers import Server
@@ -120,7 +120,7 @@ def main() -> None:
     """Measure, and print or write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default=URL, help="where the nodes are")
-    parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}")
+    sections.addOption(parser, sections.CLUSTER)
     options = parser.parse_args()
     words = "--store=rabbitmq", f"--rabbitmq={options.url}", "--accept-mnesia"
     with workspace(ROOT / "var") as root, contextlib.ExitStack() as stack:
@@ -136,11 +136,7 @@ def main() -> None:
         for end in ends:
             with server.wire() as wire:
                 wire.ask(b"delete %s%d.0" % (KEY.encode(), end.port))
-    if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(put(page, "bench.clusterfronts", text), encoding="utf-8")
-    else:
-        print(text)
+    sections.tell("bench.clusterfronts", text, options.write, sections.CLUSTER)
 
 
 if __name__ == "__main__":

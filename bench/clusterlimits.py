@@ -20,18 +20,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench import sections
 from bench.clusterfaults import Front, Nodes
 from bench.measure import progress
-from bench.sections import put
 from bench.tables import table
-from bench.workspace import ROOT
 from testkit.waiters import EVERYBODY, Waiters, openFiles, percentile
 from testkit.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-PAGE, NAME = ROOT / "docs" / "cluster.md", "bench.clusterlimits"
+NAME = "bench.clusterlimits"
 MEGABYTE = 1 << 20
 
 #: Reads that wait, their queues, and how often each queue is set a message.
@@ -305,7 +304,7 @@ def main() -> None:
     parser.add_argument("what", nargs="*", default=["waiting", "large"])
     parser.add_argument("--cluster", action="append", default=[])
     parser.add_argument("--log", type=Path, help="where the front ends' logs go")
-    parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}")
+    sections.addOption(parser, sections.CLUSTER)
     options = parser.parse_args()
     nodes = Nodes(options.cluster)
     nodes.start()
@@ -323,11 +322,7 @@ def main() -> None:
                 if options.log:
                     options.log.write_text("\n".join(front.log) + "\n")
     text = section(facts, nodes.describe(), " ".join((*shape, TIMEOUT)))
-    if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(put(page, NAME, text), encoding="utf-8")
-    else:
-        print(text)
+    sections.tell(NAME, text, options.write, sections.CLUSTER)
 
 
 if __name__ == "__main__":

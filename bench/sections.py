@@ -1,7 +1,7 @@
-"""Sections of docs/performance.md that are measured apart, each by a bench of its own.
+"""Sections of pages that are measured apart, each by a bench of its own.
 
 A section stands between two comments that name its bench; `--write` puts it there, and
-`make bench`, which writes the page anew, leaves it as it is.
+`make bench`, which writes docs/performance.md anew, leaves it as it is.
 """
 
 from __future__ import annotations
@@ -13,26 +13,29 @@ from bench.workspace import ROOT
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
 PAGE = ROOT / "docs" / "performance.md"
-#: The benches that have one, in the order of the page.
+#: The page of what is measured of a cluster.
+CLUSTER = ROOT / "docs" / "cluster.md"
+#: The benches that have one in PAGE, in its order.
 NAMES = ("bench.observed", "bench.scraping", "bench.secured", "bench.strangers")
 
 
-def addOption(parser: argparse.ArgumentParser) -> None:
-    """Let an option say that the section is to be written."""
-    parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}")
+def addOption(parser: argparse.ArgumentParser, page: Path = PAGE) -> None:
+    """Let an option say that the section is to be written into a page."""
+    parser.add_argument("--write", action="store_true", help=f"into {page.name}")
 
 
-def tell(name: str, text: str, isWritten: bool) -> None:
-    """Print what was found, or write it.
+def tell(name: str, text: str, isWritten: bool, page: Path = PAGE) -> None:
+    """Print what was found, or write it into a page.
 
-    :param name: one of NAMES.
-    :param text: the section, with its heading.
+    :param name: the bench; of PAGE, one of NAMES.
+    :param text: the section, with its heading if it has one.
     """
     if isWritten:
-        page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(put(page, name, text), encoding="utf-8")
+        old = page.read_text(encoding="utf-8")
+        page.write_text(put(old, name, text), encoding="utf-8")
     else:
         print(text)
 
